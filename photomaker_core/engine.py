@@ -1,0 +1,218 @@
+"""The step engine: many generations, one denoising step at a time.
+
+``condition`` once per request, ``begin``, then ``step`` any mixture of compatible generations until
+each is done, then ``finish``. The GPU thread is its only caller in the bot; a script can use it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from photomaker_core.conditioning import Conditioning, condition, merge_step
+from photomaker_core.errors import SettingsError
+from photomaker_core.images import tensor_to_images
+from photomaker_core.model import PhotoMaker
+from photomaker_core.schedulers import make_scheduler
+from photomaker_core.text import TextEmbedding
+
+StyleLoras = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How one picture is drawn.
+
+    ``width`` and ``height`` are pixels; ``style_strength_ratio`` is the percentage of the steps that
+    follow the text alone, unless ``start_merge_step`` says it outright; ``guidance_scale`` of 1 or less
+    turns guidance off; ``style_loras`` are (name, weight) pairs of adapters known to the model.
+    """
+
+    width: int
+    height: int
+    steps: int = 50
+    guidance_scale: float = 5.0
+    seed: int = 0
+    scheduler: str = "euler"
+    style_strength_ratio: float = 20.0
+    start_merge_step: int | None = None
+    guidance_rescale: float = 0.0
+    style_loras: StyleLoras = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise SettingsError(f"Steps must be between 1 and 1000; {self.steps} is not.")
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError(f"A seed is a whole number from 0 on; {self.seed} is not.")
+        if self.width % 8 or self.height % 8 or min(self.width, self.height) < 64:
+            raise SettingsError(
+                f"Width and height must be multiples of 8 from 64 on; {self.width} x {self.height} is not."
+            )
+
+    @property
+    def merge_step(self) -> int:
+        if self.start_merge_step is not None:
+            return self.start_merge_step
+        return merge_step(self.style_strength_ratio, self.steps)
+
+    @property
+    def guided(self) -> bool:
+        return self.guidance_scale > 1
+
+
+@dataclass(slots=True)
+class Generation:
+    """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps."""
+
+    conditioning: Conditioning
+    settings: GenerationSettings
+    scheduler: Any
+    latents: Tensor
+    noise: torch.Generator
+    steps_done: int = 0
+    _rows: list[tuple[TextEmbedding, bool]] = field(default_factory=list, repr=False)
+
+    @property
+    def is_done(self) -> bool:
+        return self.steps_done >= len(self.scheduler.timesteps)
+
+    @property
+    def batch_key(self) -> tuple[object, ...]:
+        """Generations with equal keys can share a UNet forward."""
+        return (*self.latents.shape, self.settings.style_loras)
+
+
+class StepEngine:
+    """Runs a :class:`PhotoMaker`'s generations in steps. Not thread-safe: one thread owns it."""
+
+    def __init__(self, model: PhotoMaker) -> None:
+        self.model = model
+
+    def condition(self, prompt: str, negative_prompt: str | None, id_features: Tensor | None) -> Conditioning:
+        """Embed a request once; ``id_features`` is [N, T, D], or ``None`` for a picture of nobody.
+
+        Raises :class:`~photomaker_core.errors.PromptError`.
+        """
+        return condition(
+            self.model.base.text,
+            self.model.id_encoder,
+            prompt,
+            negative_prompt,
+            self.model.trigger_word,
+            id_features,
+            zeros_for_empty_negative=self.model.base.zeros_for_empty_negative,
+        )
+
+    def begin(
+        self, conditioning: Conditioning, settings: GenerationSettings, initial_noise: Tensor | None = None
+    ) -> Generation:
+        """Start a picture from its seed, or from given standard-normal ``initial_noise`` [1, C, h, w].
+
+        Raises :class:`~photomaker_core.errors.SettingsError` for settings that cannot be drawn.
+        """
+        base = self.model.base
+        unknown = [name for name, _ in settings.style_loras if name not in self.model.style_loras]
+        if unknown:
+            raise SettingsError(f"No style LoRA is loaded under the name “{unknown[0]}”.")
+        noise = torch.Generator("cpu").manual_seed(settings.seed)
+        if initial_noise is None:
+            scale = base.vae_scale
+            shape = (1, int(base.unet.config.in_channels), settings.height // scale, settings.width // scale)
+            initial_noise = torch.randn(shape, generator=noise)
+        scheduler: Any = make_scheduler(settings.scheduler, base.pipeline.scheduler.config)
+        scheduler.set_timesteps(settings.steps, device=base.hardware.device)
+        latents = initial_noise.to(base.hardware.device, torch.float32) * scheduler.init_noise_sigma
+        return Generation(conditioning, settings, scheduler, latents, noise)
+
+    @torch.no_grad()
+    def step(self, generations: Sequence[Generation]) -> None:
+        """Advance every generation by one denoising step, in one UNet forward.
+
+        All must have the same ``batch_key`` and none may be done; ``ValueError`` otherwise.
+        """
+        if not generations:
+            return
+        if len({generation.batch_key for generation in generations}) > 1:
+            raise ValueError("these generations differ in latent shape or style LoRAs and cannot share a step")
+        if any(generation.is_done for generation in generations):
+            raise ValueError("a generation that is done cannot be stepped")
+        self.model.activate_loras(generations[0].settings.style_loras)
+        predictions = self._predict_noise(generations)
+        for generation in generations:
+            rows = [next(predictions) for _ in range(2 if generation.settings.guided else 1)]
+            guided = rows[0]
+            if generation.settings.guided:
+                guided = _guide(*rows, generation.settings.guidance_scale, generation.settings.guidance_rescale)
+            timestep = generation.scheduler.timesteps[generation.steps_done]
+            extra = {"generator": generation.noise} if _draws_noise(generation.scheduler) else {}
+            generation.latents = generation.scheduler.step(
+                guided, timestep, generation.latents, return_dict=False, **extra
+            )[0]
+            generation.steps_done += 1
+
+    def finish(self, generation: Generation) -> Image.Image:
+        """Decode a generation into its picture; one that is not done gives a preview of where it is."""
+        return tensor_to_images(self.decode(generation.latents))[0]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [B, C, h, w] to pixels [B, 3, H, W] in 0..1."""
+        vae, config = self.model.base.vae, self.model.base.vae.config
+        if vae.dtype == torch.float16 and config.force_upcast:
+            vae.to(torch.float32)
+        latents = latents.to(vae.dtype)
+        if config.latents_mean is not None and config.latents_std is not None:
+            mean, std = (
+                torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1)
+                for values in (config.latents_mean, config.latents_std)
+            )
+            latents = latents * std / config.scaling_factor + mean
+        else:
+            latents = latents / config.scaling_factor
+        pixels: Tensor = vae.decode(latents, return_dict=False)[0]
+        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def _predict_noise(self, generations: Sequence[Generation]) -> Iterator[Tensor]:
+        """The UNet's output for each row: every generation's negative row if guided, then its positive."""
+        latents, timesteps, embeddings, time_ids = [], [], [], []
+        for generation in generations:
+            settings = generation.settings
+            timestep = generation.scheduler.timesteps[generation.steps_done]
+            scaled = generation.scheduler.scale_model_input(generation.latents, timestep)
+            positive = generation.conditioning.at_step(generation.steps_done, settings.merge_step)
+            for embedding in (generation.conditioning.negative, positive) if settings.guided else (positive,):
+                latents.append(scaled)
+                timesteps.append(timestep)
+                embeddings.append(embedding)
+                time_ids.append([settings.height, settings.width, 0, 0, settings.height, settings.width])
+        hardware = self.model.base.hardware
+        output = self.model.base.unet(
+            torch.cat(latents).to(hardware.dtype),
+            torch.stack(timesteps).to(hardware.device),
+            encoder_hidden_states=torch.cat([embedding.tokens for embedding in embeddings]).to(hardware.dtype),
+            added_cond_kwargs={
+                "text_embeds": torch.cat([embedding.pooled for embedding in embeddings]).to(hardware.dtype),
+                "time_ids": torch.tensor(time_ids, device=hardware.device, dtype=hardware.dtype),
+            },
+            return_dict=False,
+        )[0]
+        return iter(output.float().split(1))
+
+
+def _guide(negative: Tensor, positive: Tensor, scale: float, rescale: float) -> Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022), rescaled as Lin et al. 2023, equation 16."""
+    guided = negative + scale * (positive - negative)
+    if rescale <= 0:
+        return guided
+    axes = list(range(1, guided.ndim))
+    matched = guided * (positive.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True))
+    return rescale * matched + (1 - rescale) * guided
+
+
+def _draws_noise(scheduler: Any) -> bool:
+    return "generator" in scheduler.step.__code__.co_varnames

@@ -1,0 +1,27 @@
+"""Errors that a user can cause. Each carries the sentence that the user will read."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend; ``str(error)`` is a friendly sentence that says how."""
+
+
+class PromptError(UserError):
+    """The prompt cannot be used as it stands."""
+
+
+class PhotoError(UserError):
+    """An uploaded photo cannot be used."""
+
+
+class SettingsError(UserError):
+    """A number or a name among the drawing settings is out of range or unknown."""
+
+
+class ModelError(UserError):
+    """Model files are missing, broken, or do not fit each other. Read by the bot's operator."""
+
+
+class FaceEmbedderMissing(ModelError):
+    """A PhotoMaker V2 adapter was loaded without the face embedder it needs."""

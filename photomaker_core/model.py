@@ -1,0 +1,159 @@
+"""A PhotoMaker model ready to draw: an SDXL base, a PhotoMaker adapter, and style LoRAs.
+
+:func:`load_photomaker` is the library's entry; the engine steps what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from photomaker_core.adapter import Adapter, load_adapter
+from photomaker_core.base import BaseModel, Hardware, best_hardware, load_base
+from photomaker_core.errors import FaceEmbedderMissing, ModelError
+from photomaker_core.faces import FaceEmbedder
+from photomaker_core.id_encoder import IdEncoder, Version
+from photomaker_core.images import clip_pixels
+from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, add_trigger_token
+
+_ADAPTER_NAME: Final = "photomaker"
+
+
+class PhotoMaker:
+    """Base, adapter and LoRAs on one device. Use :func:`load_photomaker` to make one."""
+
+    def __init__(
+        self,
+        base: BaseModel,
+        adapter: Adapter,
+        *,
+        face_embedder: FaceEmbedder | None = None,
+        trigger_word: str = DEFAULT_TRIGGER_WORD,
+        lora_weight: float = 1.0,
+        fuse_lora: bool = False,
+    ) -> None:
+        encoder = adapter.id_encoder
+        if encoder.width != base.text.width:
+            raise ModelError(
+                f"This adapter was made for text embeddings {encoder.width} wide, but the base model's are "
+                f"{base.text.width} wide. They do not belong together."
+            )
+        if encoder.version == "v2" and face_embedder is None:
+            raise FaceEmbedderMissing(
+                "This is a PhotoMaker V2 adapter. V2 needs a face embedder: install the insightface extra and set "
+                "PHOTOMAKER_INSIGHTFACE_DIR to a folder with its antelopev2 model, or use a V1 adapter, which needs none."
+            )
+        self.base = base
+        self.id_encoder: IdEncoder = encoder.to(base.hardware.device, base.hardware.dtype)
+        self.trigger_word = trigger_word
+        self.style_loras: list[str] = []
+        self._face_embedder = face_embedder
+        self._encoder_fingerprint = adapter.fingerprint
+        self._active: tuple[tuple[str, float], ...] | None = None
+        self._lora_weight = lora_weight
+        self._fused = fuse_lora
+        for tokenizer in base.text.tokenizers:
+            add_trigger_token(tokenizer, trigger_word)
+        if adapter.lora_weights:
+            self._add_lora(_ADAPTER_NAME, adapter.lora_weights)
+        if fuse_lora and adapter.lora_weights:
+            base.pipeline.set_adapters([_ADAPTER_NAME], [lora_weight])
+            base.pipeline.fuse_lora(adapter_names=[_ADAPTER_NAME])
+            base.pipeline.unload_lora_weights()
+        self._has_lora = bool(adapter.lora_weights) and not fuse_lora
+        self.activate_loras(())
+
+    @property
+    def version(self) -> Version:
+        return self.id_encoder.version
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what ID features depend on: the encoder's weights and the face embedder."""
+        face = "" if self._face_embedder is None else f"+{self._face_embedder.fingerprint}"
+        return f"{self._encoder_fingerprint}{face if self.version == 'v2' else ''}"
+
+    @torch.no_grad()
+    def encode_photos(self, photos: Sequence[Image.Image]) -> Tensor:
+        """ID features [N, T, D] in float32 on the CPU.
+
+        Raises :class:`~photomaker_core.errors.PhotoError` when V2 finds no face in a photo.
+        """
+        hardware = self.base.hardware
+        pixels = clip_pixels(photos, self.id_encoder.image_size_px).to(hardware.device, hardware.dtype)
+        faces = None
+        if self.version == "v2":
+            assert self._face_embedder is not None
+            faces = torch.stack([self._face_embedder.embed(photo) for photo in photos]).to(pixels)
+        return self.id_encoder.features(pixels, faces).float().cpu()
+
+    def add_style_lora(self, name: str, path: Path) -> None:
+        """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""
+        if not path.is_file():
+            raise ModelError(f"There is no LoRA file at {path}.")
+        if name == _ADAPTER_NAME or name in self.style_loras:
+            raise ModelError(f"There is a LoRA called “{name}” already.")
+        try:
+            weights = load_file(path)
+        except SafetensorError as error:
+            raise ModelError(f"{path} cannot be read as a LoRA: {error}") from error
+        self._add_lora(name, weights)
+        self.style_loras.append(name)
+        self._active = None
+        self.activate_loras(())
+
+    def activate_loras(self, styles: tuple[tuple[str, float], ...]) -> None:
+        """Switch to the PhotoMaker LoRA and these style LoRAs with their weights."""
+        if styles == self._active:
+            return
+        active = ([(_ADAPTER_NAME, self._lora_weight)] if self._has_lora else []) + list(styles)
+        if active:
+            self.base.pipeline.enable_lora()
+            self.base.pipeline.set_adapters([name for name, _ in active], [weight for _, weight in active])
+        elif self.style_loras:
+            self.base.pipeline.disable_lora()
+        self._active = styles
+
+    def _add_lora(self, name: str, weights: Mapping[str, Tensor]) -> None:
+        try:
+            self.base.pipeline.load_lora_weights(dict(weights), adapter_name=name)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"The LoRA “{name}” does not fit the base model; it was made for another architecture. ({_first_line(error)})"
+            ) from error
+        if not any(name in adapters for adapters in self.base.pipeline.get_list_adapters().values()):
+            raise ModelError(f"The LoRA “{name}” has no weights for this base model; it was made for another architecture.")
+
+
+def load_photomaker(
+    base: str,
+    adapter: Path,
+    *,
+    hardware: Hardware | None = None,
+    face_embedder: FaceEmbedder | None = None,
+    style_loras: Mapping[str, Path] | None = None,
+    fuse_lora: bool = False,
+) -> PhotoMaker:
+    """Load everything that a picture needs.
+
+    ``base`` is a hub id, a diffusers folder or a .safetensors file; ``adapter`` a ``photomaker-v1`` or
+    ``-v2`` file in either form; ``style_loras`` maps names to files. Raises :class:`ModelError`.
+    """
+    loaded = load_adapter(adapter)
+    model = PhotoMaker(
+        load_base(base, hardware or best_hardware()), loaded, face_embedder=face_embedder, fuse_lora=fuse_lora
+    )
+    for name, path in (style_loras or {}).items():
+        model.add_style_lora(name, path)
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

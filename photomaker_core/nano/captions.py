@@ -1,0 +1,118 @@
+"""Captions for procedural portraits, from a small grammar. Called by the nano training data."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from photomaker_core.nano.portraits import COLOURS, Identity, Scene
+
+_MEDIUM_WORDS: Final = {
+    "photo": ("a photo of", "portrait photo of", "a portrait of", "closeup photo of", ""),
+    "sketch": ("a pencil sketch of", "a sketch of", "line drawing of"),
+    "sepia": ("a sepia photo of", "an old photo of"),
+    "painting": ("a painting of", "an oil painting of", "art of"),
+}
+_EXPRESSION_WORDS: Final = {
+    "neutral": ("with a neutral face", "serious"),
+    "smiling": ("smiling", "with a smile", "happy"),
+    "sad": ("sad", "with a sad face"),
+    "surprised": ("surprised", "with an open mouth"),
+    "angry": ("angry", "with an angry face"),
+    "laughing": ("laughing",),
+}
+_PLACE_WORDS: Final = {
+    "beach": ("at the beach", "on the beach", "by the sea"),
+    "forest": ("in the forest", "in a forest", "in the woods"),
+    "city": ("in the city", "in front of a city", "on a street"),
+    "space": ("in space", "in outer space", "under the stars at night"),
+    "snow": ("in the snow", "in winter"),
+    "sunset": ("at sunset", "in the evening"),
+    "room": ("in a room", "at home", "in a house"),
+}
+
+
+def caption(identity: Identity, scene: Scene, rng: Random, *, describe_identity: bool) -> str:
+    """A sentence about the picture in which the class word occurs once.
+
+    With ``describe_identity`` it may also tell what belongs to the person (hair, skin, beard, age), as
+    captions for text-to-image training do; the PhotoMaker stage leaves that to the ID images.
+    """
+    subject = _subject(identity, rng, describe_identity)
+    details = [*_person_details(identity, scene, rng, describe_identity), *_worn(scene, rng)]
+    if rng.random() < 0.7:
+        details.append(rng.choice(_EXPRESSION_WORDS[scene.expression]))
+    rng.shuffle(details)
+    if rng.random() < 0.85 and (_shows_colour(scene) or scene.background not in COLOURS):
+        place = _place(scene, rng)
+        details.insert(rng.choice((0, len(details), len(details))), place)
+    medium = rng.choice(_MEDIUM_WORDS[scene.medium])
+    parts = [f"{medium} {subject}".strip()]
+    for detail in details:
+        parts.append(f"{rng.choice((' ', ' ', ', '))}{detail}")
+    return "".join(parts)
+
+
+def _subject(identity: Identity, rng: Random, describe_identity: bool) -> str:
+    if describe_identity and identity.age == "old" and rng.random() < 0.6:
+        return f"an old {identity.class_word}"
+    return f"a {identity.class_word}"
+
+
+def _person_details(identity: Identity, scene: Scene, rng: Random, describe_identity: bool) -> list[str]:
+    colour = scene.dyed_hair or identity.hair_colour
+    style = {"parted": "short", "buzz": "very short"}.get(identity.hair_style, identity.hair_style)
+    has_hair = style != "bald"
+    if not describe_identity:
+        return [f"with {colour} hair"] if scene.dyed_hair and has_hair else []
+    details = []
+    if has_hair and rng.random() < 0.7:
+        shape = f"{style} " if rng.random() < 0.5 and style not in ("bun", "ponytail", "bob") else ""
+        details.append(f"with {shape}{colour} hair")
+        if style in ("bun", "ponytail", "bob") and rng.random() < 0.4:
+            details.append(f"with a {style}")
+    elif not has_hair and rng.random() < 0.6:
+        details.append("bald")
+    if rng.random() < 0.35:
+        details.append(f"with {identity.skin} skin")
+    if identity.beard != "none" and rng.random() < 0.6:
+        details.append({"full": "with a beard", "stubble": "with stubble"}.get(identity.beard, f"with a {identity.beard}"))
+    if rng.random() < 0.15:
+        details.append(f"with {identity.eye_colour} eyes")
+    return details
+
+
+def _worn(scene: Scene, rng: Random) -> list[str]:
+    details = []
+    coloured = _shows_colour(scene)
+    if scene.glasses != "none" and rng.random() < 0.85:
+        article = rng.choice(("wearing", "with", "wearing the"))
+        details.append(f"{article} {scene.glasses}")
+    if scene.hat != "none" and rng.random() < 0.85:
+        colour = f"{scene.hat_colour} " if rng.random() < 0.8 and coloured and scene.hat != "crown" else ""
+        details.append(f"{rng.choice(('wearing', 'in', 'with'))} {_article(colour or scene.hat)} {colour}{scene.hat}")
+    if rng.random() < 0.8:
+        colour = f"{scene.clothes_colour} " if rng.random() < 0.85 and coloured else ""
+        details.append(f"{rng.choice(('wearing', 'in'))} {_article(colour or scene.clothes)} {colour}{scene.clothes}")
+    return details
+
+
+def _place(scene: Scene, rng: Random) -> str:
+    if scene.background in COLOURS:
+        colour = scene.background
+        return rng.choice(
+            (
+                f"on {_article(colour)} {colour} background",
+                f"{colour} background",
+                f"in front of {_article(colour)} {colour} wall",
+            )
+        )
+    return rng.choice(_PLACE_WORDS[scene.background])
+
+
+def _shows_colour(scene: Scene) -> bool:
+    return scene.medium not in ("sketch", "sepia")
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"

@@ -1,0 +1,58 @@
+"""SDXL's two text encoders as one: token ids in, prompt embeddings and pooled embedding out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class TextEmbedding:
+    """``tokens``: [1, 77, D] with D both encoders' widths together; ``pooled``: [1, P]."""
+
+    tokens: Tensor
+    pooled: Tensor
+
+    def zeros_like(self) -> TextEmbedding:
+        return TextEmbedding(torch.zeros_like(self.tokens), torch.zeros_like(self.pooled))
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoders:
+    """Both tokenizers with their encoders; ``tokenizers[0]`` is the one prompts are decoded with."""
+
+    tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
+    encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
+
+    @property
+    def width(self) -> int:
+        return sum(int(encoder.config.hidden_size) for encoder in self.encoders)
+
+    @property
+    def device(self) -> torch.device:
+        return self.encoders[0].device
+
+    def encode(self, prompt: str) -> TextEmbedding:
+        """Embed a plain prompt, truncated or padded to 77 tokens."""
+        first, second = (
+            tokenizer(prompt, padding="max_length", truncation=True, max_length=tokenizer.model_max_length).input_ids
+            for tokenizer in self.tokenizers
+        )
+        return self.encode_ids(first, second)
+
+    @torch.no_grad()
+    def encode_ids(self, first: list[int], second: list[int]) -> TextEmbedding:
+        """Embed ready-made ids, one list for each encoder.
+
+        Both penultimate hidden states are concatenated on features; the pooled embedding is the second
+        encoder's projected output (Podell et al. 2023, SDXL, section 2.1).
+        """
+        outputs = [
+            encoder(torch.tensor([ids], device=self.device), output_hidden_states=True)
+            for encoder, ids in zip(self.encoders, (first, second), strict=True)
+        ]
+        tokens = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+        return TextEmbedding(tokens, outputs[1].text_embeds)

@@ -1,0 +1,1 @@
+"""Training of every stage with one trainer: VAE, vision tower, text-to-image base, PhotoMaker."""
