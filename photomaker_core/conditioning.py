@@ -65,8 +65,8 @@ def stack_identity(
     )
     if first.class_tokens != second.class_tokens:
         raise PromptError(f"The two tokenizers disagree on where “{trigger_word}” stands in this prompt.")
-    embedding = text.encode_ids(first.input_ids, second.input_ids)
     with torch.no_grad():
+        embedding = text.encode_ids(torch.tensor([first.input_ids]), torch.tensor([second.input_ids]))
         fused = id_encoder.fuse(embedding.tokens, second.class_tokens, features.to(embedding.tokens))
     return StackedIdentity((first, second), embedding, TextEmbedding(fused, embedding.pooled))
 

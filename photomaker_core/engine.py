@@ -7,7 +7,7 @@ each is done, then ``finish``. The GPU thread is its only caller in the bot; a s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +19,6 @@ from photomaker_core.errors import SettingsError
 from photomaker_core.images import tensor_to_images
 from photomaker_core.model import PhotoMaker
 from photomaker_core.schedulers import make_scheduler
-from photomaker_core.text import TextEmbedding
 
 StyleLoras = tuple[tuple[str, float], ...]
 
@@ -75,7 +74,6 @@ class Generation:
     latents: Tensor
     noise: torch.Generator
     steps_done: int = 0
-    _rows: list[tuple[TextEmbedding, bool]] = field(default_factory=list, repr=False)
 
     @property
     def is_done(self) -> bool:

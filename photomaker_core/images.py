@@ -22,8 +22,8 @@ MAX_STORED_SIDE_PX: Final = 1024
 MIN_SIDE_PX: Final = 64
 _MAX_PIXELS: Final = 64_000_000
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
 
 def normalise_photo(content: bytes, name: str = "This photo") -> bytes:
@@ -123,5 +123,5 @@ def _clip_pixels(photo: Image.Image, side_px: int) -> Tensor:
     left, top = (width - side_px) // 2, (height - side_px) // 2
     cropped = resized.crop((left, top, left + side_px, top + side_px))
     pixels = torch.from_numpy(np.asarray(cropped, dtype=np.float32) / 255).permute(2, 0, 1)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_CLIP_MEAN, _CLIP_STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     return (pixels - mean) / std

@@ -130,12 +130,12 @@ def identity_prompt(
 def text_only_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, trigger_word: str) -> str:
     """The prompt without its trigger, as the first tokenizer spells it."""
     trigger_id = tokenizer.convert_tokens_to_ids(trigger_word)
-    ids = tokenizer(prompt, add_special_tokens=False).input_ids
+    ids = tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
     return str(tokenizer.decode([token for token in ids if token != trigger_id]))
 
 
 def _dropped_text(tokenizer: PreTrainedTokenizerBase, prompt: str, trigger_id: int, seen: int) -> str:
-    ids = tokenizer(prompt, add_special_tokens=False).input_ids
+    ids = tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
     words = [token for token in ids if token != trigger_id]
     return str(tokenizer.decode(words[seen - 1 :])).strip()
 

@@ -11,7 +11,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedT
 
 @dataclass(frozen=True, slots=True)
 class TextEmbedding:
-    """``tokens``: [1, 77, D] with D both encoders' widths together; ``pooled``: [1, P]."""
+    """``tokens``: [B, 77, D] with D both encoders' widths together; ``pooled``: [B, P]. B is 1 in drawing."""
 
     tokens: Tensor
     pooled: Tensor
@@ -35,23 +35,31 @@ class TextEncoders:
     def device(self) -> torch.device:
         return self.encoders[0].device
 
-    def encode(self, prompt: str) -> TextEmbedding:
-        """Embed a plain prompt, truncated or padded to 77 tokens."""
+    def token_ids(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Plain prompts as ids [B, 77] for each encoder, truncated or padded."""
         first, second = (
-            tokenizer(prompt, padding="max_length", truncation=True, max_length=tokenizer.model_max_length).input_ids
+            torch.tensor(
+                tokenizer(
+                    prompts, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, verbose=False
+                ).input_ids
+            )
             for tokenizer in self.tokenizers
         )
-        return self.encode_ids(first, second)
+        return first, second
 
     @torch.no_grad()
-    def encode_ids(self, first: list[int], second: list[int]) -> TextEmbedding:
-        """Embed ready-made ids, one list for each encoder.
+    def encode(self, prompt: str) -> TextEmbedding:
+        """Embed a plain prompt."""
+        return self.encode_ids(*self.token_ids([prompt]))
+
+    def encode_ids(self, first: Tensor, second: Tensor) -> TextEmbedding:
+        """Embed ids [B, 77], one tensor for each encoder; gradients flow where they are enabled.
 
         Both penultimate hidden states are concatenated on features; the pooled embedding is the second
         encoder's projected output (Podell et al. 2023, SDXL, section 2.1).
         """
         outputs = [
-            encoder(torch.tensor([ids], device=self.device), output_hidden_states=True)
+            encoder(ids.to(self.device), output_hidden_states=True)
             for encoder, ids in zip(self.encoders, (first, second), strict=True)
         ]
         tokens = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)

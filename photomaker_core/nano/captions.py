@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 from typing import Final
 
-from photomaker_core.nano.portraits import COLOURS, Identity, Scene
+from photomaker_core.nano.portraits import (
+    BEARDS,
+    CLOTHES,
+    COLOURS,
+    EYE_COLOURS,
+    GLASSES,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    HATS,
+    SKIN_TONES,
+    Identity,
+    Scene,
+)
 
 _MEDIUM_WORDS: Final = {
     "photo": ("a photo of", "portrait photo of", "a portrait of", "closeup photo of", ""),
@@ -30,6 +43,17 @@ _PLACE_WORDS: Final = {
     "sunset": ("at sunset", "in the evening"),
     "room": ("in a room", "at home", "in a house"),
 }
+
+
+def vocabulary_words() -> set[str]:
+    """Every word that a caption can hold; the nano tokenizer knows them whole."""
+    phrases = [
+        *(phrase for group in (_MEDIUM_WORDS, _EXPRESSION_WORDS, _PLACE_WORDS) for one in group.values() for phrase in one),
+        *(name for names in (BEARDS, CLOTHES, COLOURS, EYE_COLOURS, GLASSES, HAIR_COLOURS, HATS, SKIN_TONES) for name in names),
+        *(style for styles in HAIR_STYLES.values() for style in styles),
+        "a an old bald stubble with wearing the in on hair skin eyes beard background wall front of very short",
+    ]
+    return set(re.findall(r"[a-z]+", " ".join(phrases)))
 
 
 def caption(identity: Identity, scene: Scene, rng: Random, *, describe_identity: bool) -> str:

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, DDPMScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
+from transformers import CLIPTokenizer
 
 from photomaker_core.errors import UserError
-from photomaker_core.nano.architecture import new_vae
+from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
+from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.portrait_latents import PortraitLatents
+from photomaker_core.training.text_to_image import TextToImageStage
 from photomaker_core.training.trainer import LoopSettings, Stage, train
 from photomaker_core.training.vae import VaeStage
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One training run. Paths in ``inputs`` and ``output`` are relative to the work folder."""
+    """One training run. ``output`` and ``inputs`` are relative to the work folder unless absolute."""
 
     stage: str
     output: str
@@ -31,6 +35,16 @@ class TrainConfig:
 
     def portraits(self, work: Path) -> PortraitSet:
         return portrait_set(work, self.data["identities"], self.data["pictures"])
+
+    def input(self, name: str, work: Path) -> Path:
+        """A folder or file that this run builds on; raises :class:`UserError` when it is not there."""
+        try:
+            path = work / self.inputs[name]
+        except KeyError as error:
+            raise UserError(f"The configuration of stage {self.stage!r} lacks inputs.{name}.") from error
+        if not path.exists():
+            raise UserError(f"inputs.{name} is {path}, which does not exist; run the stage that makes it first.")
+        return path
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -54,8 +68,42 @@ def run(config: TrainConfig, work: Path) -> None:
 
 
 def _vae(config: TrainConfig, work: Path) -> Stage:
-    vae: AutoencoderKL = new_vae(config.loop.seed)
-    return VaeStage(vae, config.portraits(work), config.learning_rate)
+    return VaeStage(new_vae(config.loop.seed), config.portraits(work), config.learning_rate)
 
 
-_STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {"vae": _vae}
+def _text_to_image(config: TrainConfig, work: Path) -> Stage:
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work)).requires_grad_(False)
+    tokenizers = [
+        CLIPTokenizer.from_pretrained(config.input("tokenizers", work) / name) for name in ("tokenizer", "tokenizer_2")
+    ]
+    encoders = new_text_encoders(
+        len(tokenizers[0]), (tokenizers[0].pad_token_id, tokenizers[1].pad_token_id), config.loop.seed
+    )
+    scheduler = EulerDiscreteScheduler(**config.options["noise_schedule"])
+    pipeline = StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=encoders[0],
+        text_encoder_2=encoders[1],
+        tokenizer=tokenizers[0],
+        tokenizer_2=tokenizers[1],
+        unet=new_unet(config.loop.seed),
+        scheduler=scheduler,
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
+    return TextToImageStage(
+        pipeline, _latents(config, work, vae), _objective(config, scheduler), config.learning_rate
+    )
+
+
+def _latents(config: TrainConfig, work: Path, vae: AutoencoderKL) -> PortraitLatents:
+    portraits = config.portraits(work)
+    name = f"latents-{portraits.identity_count}x{portraits.pictures_per_identity}.npy"
+    return PortraitLatents.cached(portraits, vae, work / name)
+
+
+def _objective(config: TrainConfig, scheduler: Any) -> DiffusionObjective:
+    return DiffusionObjective(DDPMScheduler.from_config(scheduler.config), config.options.get("snr_gamma", 5.0))
+
+
+_STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {"vae": _vae, "text_to_image": _text_to_image}

@@ -1,0 +1,68 @@
+"""The diffusion loss of every stage that trains a UNet: noise, weights by signal-to-noise ratio, masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from photomaker_core.text import TextEmbedding
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusionObjective:
+    """What the UNet learns to predict, and how much each timestep counts.
+
+    ``snr_gamma``: min-SNR weighting (Hang et al. 2023); ``None`` weighs all timesteps alike.
+    """
+
+    scheduler: DDPMScheduler
+    snr_gamma: float | None = 5.0
+
+    def loss(
+        self,
+        unet: UNet2DConditionModel,
+        latents: Tensor,
+        text: TextEmbedding,
+        side_px: int,
+        generator: torch.Generator,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Mean over the batch of ``latents`` [B, C, h, w], already scaled.
+
+        ``mask`` [B, 1, h, w] in 0..1 says where the loss counts (PhotoMaker's masked diffusion loss).
+        """
+        count = len(latents)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (count,), generator=generator).to(
+            latents.device
+        )
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        time_ids = torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]], device=latents.device).expand(count, -1)
+        predicted = unet(
+            noisy,
+            timesteps,
+            encoder_hidden_states=text.tokens,
+            added_cond_kwargs={"text_embeds": text.pooled, "time_ids": time_ids},
+            return_dict=False,
+        )[0]
+        squared = (predicted.float() - self._target(latents, noise, timesteps).float()) ** 2
+        weight = torch.ones_like(squared[:, :1]) if mask is None else mask
+        per_picture = (squared * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * squared.shape[1]).clamp(min=1)
+        return (per_picture * self._snr_weights(timesteps)).mean()
+
+    def _target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        if self.scheduler.config.prediction_type == "v_prediction":
+            velocity: Tensor = self.scheduler.get_velocity(latents, noise, timesteps)
+            return velocity
+        return noise
+
+    def _snr_weights(self, timesteps: Tensor) -> Tensor:
+        if self.snr_gamma is None:
+            return torch.ones(len(timesteps), device=timesteps.device)
+        kept = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+        snr = kept / (1 - kept)
+        clipped = snr.clamp(max=self.snr_gamma)
+        return clipped / (snr + 1) if self.scheduler.config.prediction_type == "v_prediction" else clipped / snr

@@ -1,0 +1,97 @@
+"""The portraits as the diffusion stages see them: cached latents, captions, ID photos and masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from photomaker_core.images import CLIP_MEAN, CLIP_STD
+from photomaker_core.nano.captions import caption
+from photomaker_core.nano.portrait_set import PortraitSet
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training picture: person ``identity`` of the set, in their picture number ``picture``."""
+
+    identity: int
+    picture: int
+
+
+class PortraitLatents:
+    """A portrait set with every picture's latents at hand, already multiplied by the scaling factor."""
+
+    def __init__(self, portraits: PortraitSet, latents: NDArray[np.float16]) -> None:
+        self.portraits, self._latents = portraits, latents
+
+    @classmethod
+    def cached(cls, portraits: PortraitSet, vae: AutoencoderKL, path: Path) -> PortraitLatents:
+        """Read the latents from ``path``, encoding them first when they are not there."""
+        if not path.exists():
+            pictures = portraits.pictures
+            flat = pictures.reshape(-1, *pictures.shape[2:])
+            encoded = [
+                _encode(vae, flat[start : start + _BATCH]) for start in tqdm(range(0, len(flat), _BATCH), "latents")
+            ]
+            stacked = np.concatenate(encoded)
+            np.save(path, stacked.reshape(*pictures.shape[:2], *stacked.shape[1:]))
+        return cls(portraits, np.load(path))
+
+    def random_examples(self, count: int, rng: Random) -> list[Example]:
+        portraits = self.portraits
+        return [
+            Example(rng.randrange(portraits.identity_count), rng.randrange(portraits.pictures_per_identity))
+            for _ in range(count)
+        ]
+
+    def latents(self, examples: list[Example]) -> Tensor:
+        return torch.from_numpy(np.stack([self._latents[one.identity, one.picture] for one in examples])).float()
+
+    def captions(self, examples: list[Example], rng: Random, *, describe_identity: bool) -> list[str]:
+        portraits = self.portraits
+        return [
+            caption(
+                portraits.identity(one.identity),
+                portraits.scene(one.identity, one.picture),
+                rng,
+                describe_identity=describe_identity,
+            )
+            for one in examples
+        ]
+
+    def masks(self, examples: list[Example]) -> Tensor:
+        """Person masks at the latents' resolution, [B, 1, h, w] in 0..1."""
+        masks = torch.from_numpy(np.stack([self.portraits.masks[one.identity, one.picture] for one in examples]))
+        return functional.interpolate(masks.unsqueeze(1).float(), self._latents.shape[-2:], mode="area")
+
+    def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
+        """One to ``most`` pictures of the same person other than ``example``."""
+        others = [number for number in range(self.portraits.pictures_per_identity) if number != example.picture]
+        return [Example(example.identity, number) for number in rng.sample(others, rng.randint(1, most))]
+
+    def clip_pixels(self, examples: list[Example], side_px: int) -> Tensor:
+        """ID photos as a CLIP vision tower takes them, [N, 3, side_px, side_px]."""
+        pictures = np.stack([self.portraits.pictures[one.identity, one.picture] for one in examples])
+        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+        resized = functional.interpolate(pixels, (side_px, side_px), mode="bicubic", antialias=True).clamp(0, 1)
+        return (resized - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
+
+
+@torch.no_grad()
+def _encode(vae: AutoencoderKL, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.autocast(vae.device.type, torch.bfloat16):
+        mean = vae.encode(pixels.to(vae.device)).latent_dist.mean
+    scaled: NDArray[np.float16] = (mean.float().cpu() * vae.config.scaling_factor).numpy().astype(np.float16)
+    return scaled

@@ -1,0 +1,97 @@
+"""The base stage: an SDXL-shaped text-to-image model, UNet and both text encoders trained together."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from torch import Tensor
+
+from photomaker_core.images import tile
+from photomaker_core.text import TextEmbedding, TextEncoders
+from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.portrait_latents import PortraitLatents
+from photomaker_core.training.trainer import ParameterGroup
+
+SAMPLE_PROMPTS = (
+    "a photo of a man with red hair wearing a blue shirt on a yellow background",
+    "a portrait of a woman with long black hair at the beach",
+    "a man with a beard wearing a green hoodie in the forest",
+    "a photo of a girl with blonde hair in a red hat, smiling",
+    "a pencil sketch of a woman wearing sunglasses",
+    "a painting of an old man with white hair in a purple suit",
+    "a woman with blue hair wearing a space suit in space",
+    "a sepia photo of a boy wearing a cap",
+)
+
+
+class TextToImageStage:
+    """Diffusion loss on (latents, caption) pairs with a tenth of the captions dropped."""
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        portraits: PortraitLatents,
+        objective: DiffusionObjective,
+        learning_rate: float,
+        *,
+        null_text: float = 0.1,
+    ) -> None:
+        self._pipeline, self._portraits, self._objective = pipeline, portraits, objective
+        self._learning_rate, self._null_text = learning_rate, null_text
+        self._text = TextEncoders(
+            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
+        )
+        self._side_px = portraits.portraits.pictures.shape[2]
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        modules = (self._pipeline.unet, self._pipeline.text_encoder, self._pipeline.text_encoder_2)
+        return [ParameterGroup(list(itertools.chain(*(module.parameters() for module in modules))), self._learning_rate)]
+
+    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        rng = Random(generator.initial_seed())
+        examples = self._portraits.random_examples(batch_size, rng)
+        captions = self._portraits.captions(examples, rng, describe_identity=True)
+        text = drop_text(self._text, self._text.encode_ids(*self._text.token_ids(captions)), self._null_text, rng)
+        latents = self._portraits.latents(examples)
+        return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator), {}
+
+    def sample(self, path: Path) -> None:
+        self._pipeline.set_progress_bar_config(disable=True)
+        pictures = self._pipeline(
+            list(SAMPLE_PROMPTS),
+            num_inference_steps=25,
+            guidance_scale=4.0,
+            height=self._side_px,
+            width=self._side_px,
+            generator=torch.Generator().manual_seed(1),
+        ).images
+        tile(pictures, columns=4).save(path)
+
+    def export(self, folder: Path) -> None:
+        self._pipeline.save_pretrained(folder)
+
+
+def drop_text(text: TextEncoders, embedding: TextEmbedding, share: float, rng: Random) -> TextEmbedding:
+    """Replace a ``share`` of the rows by the null text of classifier-free guidance.
+
+    Half of those become zeros, SDXL's null text where no negative prompt is given, and half the
+    embedding of the empty prompt.
+    """
+    rolls = [rng.random() for _ in range(len(embedding.tokens))]
+    if not any(roll < share for roll in rolls):
+        return embedding
+    empty = text.encode_ids(*text.token_ids([""]))
+    tokens, pooled = embedding.tokens.unbind(), embedding.pooled.unbind()
+    rows = []
+    for index, roll in enumerate(rolls):
+        if roll >= share:
+            rows.append((tokens[index], pooled[index]))
+        elif roll < share / 2:
+            rows.append((torch.zeros_like(tokens[index]), torch.zeros_like(pooled[index])))
+        else:
+            rows.append((empty.tokens[0], empty.pooled[0]))
+    return TextEmbedding(torch.stack([row[0] for row in rows]), torch.stack([row[1] for row in rows]))
