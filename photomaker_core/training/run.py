@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from diffusers import AutoencoderKL, DDPMScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, CLIPVisionModel
 
 from photomaker_core.errors import UserError
-from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae
+from photomaker_core.id_encoder import IdEncoder
+from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.photomaker import PhotoMakerStage
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.text_to_image import TextToImageStage
 from photomaker_core.training.trainer import LoopSettings, Stage, train
 from photomaker_core.training.vae import VaeStage
+from photomaker_core.training.vision import VisionStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,33 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
     )
 
 
+def _vision(config: TrainConfig, work: Path) -> Stage:
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
+    return VisionStage(new_vision_tower(config.loop.seed), _latents(config, work, vae), config.learning_rate)
+
+
+def _photomaker(config: TrainConfig, work: Path) -> Stage:
+    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work))
+    tower = CLIPVisionModel.from_pretrained(config.input("vision", work))
+    projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
+    torch.manual_seed(config.loop.seed)
+    encoder = IdEncoder(tower.config, projections)
+    encoder.vision_model.load_state_dict(tower.state_dict())
+    options = config.options
+    return PhotoMakerStage(
+        pipeline,
+        encoder,
+        _latents(config, work, pipeline.vae),
+        _objective(config, pipeline.scheduler),
+        lora_rank=options["lora_rank"],
+        lora_learning_rate=config.learning_rate,
+        id_learning_rate=options["id_learning_rate"],
+        null_text=options.get("null_text", 0.1),
+        masked_loss=options.get("masked_loss", 0.5),
+        most_id_photos=options.get("most_id_photos", 4),
+    )
+
+
 def _latents(config: TrainConfig, work: Path, vae: AutoencoderKL) -> PortraitLatents:
     portraits = config.portraits(work)
     name = f"latents-{portraits.identity_count}x{portraits.pictures_per_identity}.npy"
@@ -106,4 +137,9 @@ def _objective(config: TrainConfig, scheduler: Any) -> DiffusionObjective:
     return DiffusionObjective(DDPMScheduler.from_config(scheduler.config), config.options.get("snr_gamma", 5.0))
 
 
-_STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {"vae": _vae, "text_to_image": _text_to_image}
+_STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {
+    "vae": _vae,
+    "vision": _vision,
+    "text_to_image": _text_to_image,
+    "photomaker": _photomaker,
+}

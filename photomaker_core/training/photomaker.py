@@ -1,0 +1,113 @@
+"""The PhotoMaker stage: LoRA on the UNet's attention, the ID encoder and its fuse module (paper, 4.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import LoraConfig, get_peft_model_state_dict
+from torch import Tensor
+
+from photomaker_core.adapter import save_adapter
+from photomaker_core.id_encoder import IdEncoder
+from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, add_trigger_token, identity_prompt, place_trigger
+from photomaker_core.text import TextEmbedding, TextEncoders
+from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.portrait_latents import PortraitLatents
+from photomaker_core.training.text_to_image import drop_text
+from photomaker_core.training.trainer import ParameterGroup
+
+_ATTENTION_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
+_LORA_NAME = "photomaker"
+ADAPTER_FILE = "photomaker-v1.safetensors"
+
+
+class PhotoMakerStage:
+    """Draws each target picture from one to four other pictures of the same person.
+
+    ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
+    a picture's loss counts inside the person's mask only.
+    """
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        id_encoder: IdEncoder,
+        portraits: PortraitLatents,
+        objective: DiffusionObjective,
+        *,
+        lora_rank: int,
+        lora_learning_rate: float,
+        id_learning_rate: float,
+        null_text: float = 0.1,
+        masked_loss: float = 0.5,
+        most_id_photos: int = 4,
+    ) -> None:
+        self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
+        self._portraits, self._objective = portraits, objective
+        self._learning_rates = (lora_learning_rate, id_learning_rate)
+        self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
+        self._text = TextEncoders(
+            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
+        )
+        for module in (pipeline.unet, *self._text.encoders):
+            module.requires_grad_(False)
+        for tokenizer in self._text.tokenizers:
+            add_trigger_token(tokenizer, DEFAULT_TRIGGER_WORD)
+        pipeline.unet.add_adapter(
+            LoraConfig(
+                r=lora_rank, lora_alpha=lora_rank, init_lora_weights="gaussian", target_modules=_ATTENTION_PROJECTIONS
+            ),
+            adapter_name=_LORA_NAME,
+        )
+        self._side_px = portraits.portraits.pictures.shape[2]
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        lora = [parameter for parameter in self._pipeline.unet.parameters() if parameter.requires_grad]
+        encoder = [parameter for parameter in self._id_encoder.parameters() if parameter.requires_grad]
+        return [ParameterGroup(lora, self._learning_rates[0]), ParameterGroup(encoder, self._learning_rates[1])]
+
+    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        rng = Random(generator.initial_seed())
+        examples = self._portraits.random_examples(batch_size, rng)
+        captions = self._portraits.captions(examples, rng, describe_identity=False)
+        photos = [self._portraits.id_photos(example, rng, self._most_id_photos) for example in examples]
+        pixels = self._portraits.clip_pixels([one for group in photos for one in group], self._id_encoder.image_size_px)
+        features = self._id_encoder.features(pixels).flatten(1, 2).split([len(group) for group in photos])
+        text = self._merged([place_trigger(caption).text for caption in captions], list(features))
+        text = drop_text(self._text, text, self._null_text, rng)
+        whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
+        mask = self._portraits.masks(examples)
+        mask = torch.where(whole_picture, torch.ones_like(mask), mask)
+        latents = self._portraits.latents(examples)
+        return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator, mask), {}
+
+    def sample(self, path: Path) -> None:
+        """Leave an adapter beside ``path``: any drawing command can show what it does."""
+        self.export(path.parent)
+
+    def export(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        lora = convert_state_dict_to_diffusers(get_peft_model_state_dict(self._pipeline.unet, adapter_name=_LORA_NAME))
+        save_adapter(folder / ADAPTER_FILE, self._id_encoder, {f"unet.{name}": value for name, value in lora.items()})
+
+    def _merged(self, prompts: list[str], features: list[Tensor]) -> TextEmbedding:
+        """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D]."""
+        expanded = [
+            tuple(
+                identity_prompt(tokenizer, prompt, DEFAULT_TRIGGER_WORD, len(stack)) for tokenizer in self._text.tokenizers
+            )
+            for prompt, stack in zip(prompts, features, strict=True)
+        ]
+        with torch.no_grad():
+            plain = self._text.encode_ids(
+                torch.tensor([pair[0].input_ids for pair in expanded]), torch.tensor([pair[1].input_ids for pair in expanded])
+            )
+        rows = [
+            self._id_encoder.fuse(tokens.unsqueeze(0), pair[1].class_tokens, stack)
+            for tokens, pair, stack in zip(plain.tokens, expanded, features, strict=True)
+        ]
+        return TextEmbedding(torch.cat(rows), plain.pooled)

@@ -1,0 +1,72 @@
+"""The vision stage: the nano ID encoder's tower learns to tell people's attributes apart.
+
+It stands in for CLIP's pretraining: PhotoMaker starts from an image encoder that already sees faces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPVisionModel
+
+from photomaker_core.nano.portraits import Identity
+from photomaker_core.training.portrait_latents import Example, PortraitLatents
+from photomaker_core.training.trainer import ParameterGroup
+
+_WORDS: Final = ("sex", "age", "skin", "hair_style", "hair_colour", "eye_colour", "beard", "freckles")
+_NUMBERS: Final = tuple(
+    field.name for field in fields(Identity) if field.name not in _WORDS and field.type in ("float", float)
+)
+_NUMBER_WEIGHT: Final = 2.0
+
+
+class VisionStage:
+    """Classification of an identity's words and regression of its numbers from any of its pictures."""
+
+    def __init__(self, tower: CLIPVisionModel, portraits: PortraitLatents, learning_rate: float) -> None:
+        self._tower, self._portraits, self._learning_rate = tower, portraits, learning_rate
+        people = [portraits.portraits.identity(index) for index in range(portraits.portraits.identity_count)]
+        numbers = torch.tensor([[getattr(one, name) for name in _NUMBERS] for one in people])
+        self._numbers = (numbers - numbers.mean(0)) / numbers.std(0).clamp(min=1e-6)
+        self._words: dict[str, Tensor] = {}
+        sizes = {}
+        for name in _WORDS:
+            values, codes = np.unique([str(getattr(one, name)) for one in people], return_inverse=True)
+            self._words[name] = torch.from_numpy(codes)
+            sizes[name] = len(values)
+        width = int(tower.config.hidden_size)
+        self._word_heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
+        self._number_head = nn.Linear(width, len(_NUMBERS))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        modules: tuple[nn.Module, ...] = (self._tower, self._word_heads, self._number_head)
+        return [ParameterGroup([one for module in modules for one in module.parameters()], self._learning_rate)]
+
+    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        rng = Random(generator.initial_seed())
+        return self._loss(self._portraits.random_examples(batch_size, rng))
+
+    def sample(self, path: Path) -> None:
+        """There is no picture to show; the log holds the accuracies."""
+
+    def export(self, folder: Path) -> None:
+        self._tower.save_pretrained(folder)
+
+    def _loss(self, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
+        pixels = self._portraits.clip_pixels(examples, int(self._tower.config.image_size))
+        pooled = self._tower(pixel_values=pixels).pooler_output
+        people = torch.tensor([example.identity for example in examples])
+        number_loss = functional.mse_loss(self._number_head(pooled).float(), self._numbers[people])
+        loss, figures = _NUMBER_WEIGHT * number_loss, {"numbers": float(number_loss)}
+        for name, head in self._word_heads.items():
+            logits, wanted = head(pooled).float(), self._words[name][people]
+            loss = loss + functional.cross_entropy(logits, wanted)
+            figures[name] = float((logits.argmax(-1) == wanted).float().mean())
+        return loss, figures
