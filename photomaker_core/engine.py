@@ -64,7 +64,7 @@ class GenerationSettings:
         return self.guidance_scale > 1
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Generation:
     """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps."""
 

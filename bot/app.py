@@ -1,0 +1,99 @@
+"""The bot itself: discord.py's client with the database, the GPU thread and the desks between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import discord
+from discord.ext import commands
+
+from bot.commands.help import HelpCommands
+from bot.commands.identity import IdentityCommands
+from bot.commands.imagine import ImagineCommands
+from bot.commands.mix import MixCommands
+from bot.config import Settings
+from bot.errors import CommandTree
+from bot.gpu import GpuThread
+from bot.identities import IdentityDesk
+from bot.jobs import JobDesk
+from bot.requests import Limits
+from photomaker_core.faces import InsightFaceEmbedder
+from photomaker_core.model import PhotoMaker, load_photomaker
+from storage import Database
+
+log = logging.getLogger(__name__)
+
+
+class PhotoMakerBot(commands.Bot):
+    """One bot process. The database and the model are opened by ``setup_hook`` and closed by ``close``."""
+
+    def __init__(self, settings: Settings, load: Callable[[], PhotoMaker] | None = None) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            intents=discord.Intents(guilds=True),
+            help_command=None,
+            tree_cls=CommandTree,
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+        self.settings = settings
+        self.limits = Limits(
+            settings.max_steps, settings.max_pictures, settings.default_steps, settings.default_guidance
+        )
+        self.gpu = GpuThread(load or model_loader(settings), settings.max_batch)
+        self.database: Database
+        self.identities: IdentityDesk
+        self.jobs: JobDesk
+
+    async def setup_hook(self) -> None:
+        self.database = await Database.open(self.settings.database_url)
+        self.gpu.start()
+        self.identities = IdentityDesk(self.database, self.gpu)
+        self.jobs = JobDesk(
+            self, self.database, self.gpu, self.identities, keep_pictures=self.settings.keep_pictures
+        )
+        await self.add_cog(IdentityCommands(self.identities))
+        await self.add_cog(ImagineCommands(self.identities, self.jobs, self.limits))
+        await self.add_cog(MixCommands(self.identities, self.jobs, self.limits))
+        await self.add_cog(HelpCommands(self.limits))
+        if self.settings.discord_guild_id:
+            guild = discord.Object(self.settings.discord_guild_id)
+            self.tree.copy_global_to(guild=guild)
+            await self.tree.sync(guild=guild)
+        else:
+            await self.tree.sync()
+        self.gpu.loaded.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self._model_loaded))
+        self._resumed: asyncio.Task[None] | None = None
+
+    def _model_loaded(self) -> None:
+        error = self.gpu.loaded.exception()
+        if error is not None:
+            log.error("the model could not be loaded: %s", error)
+            return
+        model = self.gpu.loaded.result()
+        log.info("PhotoMaker %s is ready on %s", model.version.upper(), model.base.hardware.device)
+        self._resumed = self.loop.create_task(self.jobs.resume())
+
+    async def close(self) -> None:
+        await super().close()
+        if self.gpu.is_running:
+            await asyncio.to_thread(self.gpu.stop)
+        if hasattr(self, "database"):
+            await self.database.close()
+
+
+def model_loader(settings: Settings) -> Callable[[], PhotoMaker]:
+    """How the GPU thread loads the configured model."""
+
+    def load() -> PhotoMaker:
+        folder = settings.photomaker_insightface_dir
+        return load_photomaker(
+            settings.photomaker_base,
+            settings.photomaker_adapter,
+            face_embedder=InsightFaceEmbedder(folder) if folder else None,
+            style_loras=settings.photomaker_style_loras,
+            fuse_lora=settings.photomaker_fuse_lora,
+        )
+
+    return load

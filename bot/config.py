@@ -1,0 +1,51 @@
+"""The bot's configuration, from the environment or a .env file, validated at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from photomaker_core.errors import UserError
+from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
+
+
+class ConfigError(UserError):
+    """The configuration is incomplete or wrong; the sentence names the variable."""
+
+
+class Settings(BaseSettings):
+    """One field a variable; ``.env.example`` describes each."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    discord_token: SecretStr | None = None
+    discord_guild_id: int | None = None
+    database_url: str = "sqlite+aiosqlite:///data/photomaker-bot.db"
+    photomaker_base: str = str(NANO_BASE)
+    photomaker_adapter: Path = NANO_ADAPTER
+    photomaker_insightface_dir: Path | None = None
+    photomaker_style_loras: dict[str, Path] = Field(default_factory=dict)
+    photomaker_fuse_lora: bool = False
+    default_steps: int = Field(default=30, ge=1, le=100)
+    default_guidance: float = Field(default=5.0, ge=0, le=20)
+    max_steps: int = Field(default=100, ge=1, le=1000)
+    max_pictures: int = Field(default=4, ge=1, le=10)
+    max_batch: int = Field(default=4, ge=1, le=64)
+    keep_pictures: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def is_nano(self) -> bool:
+        return self.photomaker_base == str(NANO_BASE)
+
+
+def load_settings(env_file: Path | None = Path(".env"), **overrides: object) -> Settings:
+    """Read the settings; raises :class:`ConfigError` naming every variable that is wrong."""
+    try:
+        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors())
+        raise ConfigError(f"The configuration is not valid. {problems}. See .env.example.") from error

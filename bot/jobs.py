@@ -1,0 +1,180 @@
+"""The job desk: accepted requests become rows, rows become drawings, drawings become replies.
+
+An event of the GPU thread arrives on the event loop and starts at most one short edit; nothing waits for
+a drawing, so a restart loses no more than what the GPU thread had in hand, and that is drawn again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import discord
+
+from bot import messages
+from bot.errors import sentence_for
+from bot.gpu import Cancelled, Drawing, Event, Failed, Finished, GpuThread, Progress, Started
+from bot.identities import IdentityDesk
+from bot.pictures import encode_pictures
+from bot.requests import DrawRequest
+from storage import Database, JobRecord, JobStore, NewJob, NewResult
+
+log = logging.getLogger(__name__)
+
+EDIT_INTERVAL_S = 2.0
+TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
+
+
+@dataclass(slots=True, eq=False)
+class _OpenJob:
+    record: JobRecord
+    request: DrawRequest
+    dropped_text: str = ""
+    started_at_s: float | None = None
+    edited_at_s: float = float("-inf")
+    edit: asyncio.Task[None] | None = None
+    start_note: asyncio.Task[None] | None = None
+
+
+class JobDesk:
+    """Owns the jobs between acceptance and reply."""
+
+    def __init__(
+        self, client: discord.Client, database: Database, gpu: GpuThread, identities: IdentityDesk, *, keep_pictures: bool
+    ) -> None:
+        self._client, self._gpu, self._identities = client, gpu, identities
+        self._store = JobStore(database)
+        self._keep_pictures = keep_pictures
+        self._open: dict[int, _OpenJob] = {}
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def open_count(self) -> int:
+        return len(self._open)
+
+    async def accept(self, interaction: discord.Interaction, request: DrawRequest) -> None:
+        """Take over a deferred interaction: store its job, tell its place in the queue, have it drawn."""
+        message = await interaction.edit_original_response(content=messages.waiting(len(self._open)))
+        record = await self._store.accept(
+            NewJob(
+                user_id=interaction.user.id,
+                channel_id=message.channel.id,
+                message_id=message.id,
+                interaction_token=interaction.token,
+                request=request.to_json(),
+            )
+        )
+        await self._submit(record)
+
+    async def resume(self) -> None:
+        """Submit again what an earlier run accepted and did not finish."""
+        for record in await self._store.unfinished():
+            await self._submit(record)
+
+    async def _submit(self, record: JobRecord) -> None:
+        job = _OpenJob(record, DrawRequest.from_json(record.request))
+        self._open[record.id] = job
+        try:
+            features = await self._identities.features(record.user_id, job.request.identities)
+            model = await asyncio.wrap_future(self._gpu.loaded)
+            prompt, negative = job.request.styled()
+            drawing = Drawing(record.id, prompt, negative, features, job.request.settings(model.base.side_px))
+        except Exception as error:
+            await self._conclude(job, Failed(error))
+            return
+        self._gpu.submit(drawing, lambda event: self._from_gpu_thread(job, event))
+
+    def _from_gpu_thread(self, job: _OpenJob, event: Event) -> None:
+        self._loop.call_soon_threadsafe(self._receive, job, event, context=self._context)
+
+    def _receive(self, job: _OpenJob, event: Event) -> None:
+        match event:
+            case Started():
+                job.dropped_text = event.dropped_text
+                job.started_at_s = time.monotonic()
+                job.start_note = self._spawn(self._store.started(job.record.id))
+            case Progress():
+                self._show_progress(job, event)
+            case _:
+                self._spawn(self._conclude(job, event))
+
+    def _show_progress(self, job: _OpenJob, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - job.edited_at_s < EDIT_INTERVAL_S or (job.edit and not job.edit.done()):
+            return
+        job.edited_at_s = now
+        elapsed_s = now - (job.started_at_s or now)
+        content = messages.drawing(job.request, progress.step, progress.steps, elapsed_s)
+        job.edit = self._spawn(self._reply(job, content))
+
+    async def _conclude(self, job: _OpenJob, event: Event) -> None:
+        earlier = [task for task in (job.edit, job.start_note) if task is not None]
+        if earlier:
+            await asyncio.wait(earlier)
+        try:
+            match event:
+                case Finished():
+                    await self._deliver(job, event)
+                case Failed():
+                    sentence = sentence_for(event.error, f"job {job.record.id}")
+                    await self._store.failed(job.record.id, sentence)
+                    await self._reply(job, sentence, final=True)
+                case Cancelled():
+                    await self._store.cancelled(job.record.id)
+                    await self._reply(job, "Cancelled.", final=True)
+        finally:
+            self._open.pop(job.record.id, None)
+
+    async def _deliver(self, job: _OpenJob, finished: Finished) -> None:
+        suffix, contents = await asyncio.to_thread(encode_pictures, finished.pictures)
+        files = [
+            discord.File(io.BytesIO(content), f"picture-{job.record.id}-{index}.{suffix}")
+            for index, content in enumerate(contents, start=1)
+        ]
+        await self._reply(job, messages.result(job.request, job.dropped_text), files, final=True)
+        settings: dict[str, Any] = job.request.to_json()
+        await self._store.finished(
+            job.record.id,
+            [
+                NewResult(job.request.seed + index, settings, content if self._keep_pictures else None)
+                for index, content in enumerate(contents)
+            ],
+        )
+
+    async def _reply(self, job: _OpenJob, content: str, files: list[discord.File] | None = None, *, final: bool = False) -> None:
+        """Edit the interaction's reply while its token lives; after that only what ends a job is posted."""
+        record = job.record
+        mentions = discord.AllowedMentions.none()
+        try:
+            if record.interaction_token and datetime.now(UTC) - record.created_at < TOKEN_LIFETIME:
+                webhook = discord.Webhook.partial(
+                    self._client.application_id or 0, record.interaction_token, client=self._client
+                )
+                await webhook.edit_message(
+                    record.message_id or 0, content=content, attachments=files or [], allowed_mentions=mentions
+                )
+            elif final:
+                channel = self._client.get_partial_messageable(record.channel_id)
+                await channel.send(f"<@{record.user_id}> {content}", files=files or [], allowed_mentions=mentions)
+        except discord.HTTPException:
+            log.warning("job %d: the reply could not be updated", record.id, exc_info=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+        return task
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a job's reply or row could not be written", exc_info=task.exception())

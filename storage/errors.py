@@ -1,0 +1,39 @@
+"""Errors of the storage layer; ``str(error)`` is a sentence for the person who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+
+class StorageError(Exception):
+    """The database refused: it is read-only, full, locked or damaged, or an entry exists already."""
+
+
+class NotFoundError(StorageError):
+    """There is no such entry, or it belongs to somebody else."""
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn the failures that an operator can mend into :class:`StorageError`; others pass through."""
+    try:
+        yield
+    except DBAPIError as error:
+        text = str(error.orig).lower()
+        for sign, sentence in _SENTENCES.items():
+            if sign in text:
+                raise StorageError(sentence) from error
+        raise
+
+
+_SENTENCES = {
+    "disk is full": "The bot's disk is full, so nothing was stored. Please tell the server's operator.",
+    "readonly database": "The bot's database is read-only, so nothing was stored. Please tell the server's operator.",
+    "unable to open database file": "The bot's database cannot be opened. Please tell the server's operator.",
+    "database is locked": "The bot's database is busy, so nothing was stored. Please try again in a moment.",
+    "malformed": "The bot's database is damaged. Please tell the server's operator.",
+    "not a database": "The bot's database is damaged. Please tell the server's operator.",
+}

@@ -1,0 +1,104 @@
+"""Drawing jobs and their results. Called by the bot's job desk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from storage.database import Database
+from storage.models import Job, Result
+from storage.users import ensure_user
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job as a command accepts it. ``request`` is JSON."""
+
+    user_id: int
+    channel_id: int
+    message_id: int | None
+    interaction_token: str | None
+    request: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """An accepted job."""
+
+    id: int
+    user_id: int
+    channel_id: int
+    message_id: int | None
+    interaction_token: str | None
+    request: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewResult:
+    """How one picture was made; ``picture`` only where it is to be kept."""
+
+    seed: int
+    settings: dict[str, Any]
+    picture: bytes | None = None
+
+
+class JobStore:
+    """The jobs' life: queued, running, then done, failed or cancelled."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accept(self, new: NewJob) -> JobRecord:
+        async with self._database.transaction() as session:
+            await ensure_user(session, new.user_id)
+            job = Job(
+                user_id=new.user_id,
+                channel_id=new.channel_id,
+                message_id=new.message_id,
+                interaction_token=new.interaction_token,
+                request=new.request,
+            )
+            session.add(job)
+        return _record(job)
+
+    async def unfinished(self) -> list[JobRecord]:
+        """What was accepted and not finished, oldest first: the jobs to resume after a restart."""
+        async with self._database.transaction() as session:
+            jobs = await session.scalars(select(Job).where(Job.state.in_(("queued", "running"))).order_by(Job.id))
+            return [_record(job) for job in jobs]
+
+    async def started(self, job_id: int) -> None:
+        await self._set(job_id, state="running", started_at=datetime.now(UTC))
+
+    async def finished(self, job_id: int, results: Sequence[NewResult]) -> None:
+        async with self._database.transaction() as session:
+            session.add_all(
+                Result(job_id=job_id, position=position, seed=one.seed, settings=one.settings, picture=one.picture)
+                for position, one in enumerate(results)
+            )
+            await session.execute(
+                update(Job)
+                .where(Job.id == job_id)
+                .values(state="done", finished_at=datetime.now(UTC), interaction_token=None)
+            )
+
+    async def failed(self, job_id: int, error: str) -> None:
+        await self._set(job_id, state="failed", error=error, finished_at=datetime.now(UTC), interaction_token=None)
+
+    async def cancelled(self, job_id: int) -> None:
+        await self._set(job_id, state="cancelled", finished_at=datetime.now(UTC), interaction_token=None)
+
+    async def _set(self, job_id: int, **values: Any) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+
+def _record(job: Job) -> JobRecord:
+    return JobRecord(
+        job.id, job.user_id, job.channel_id, job.message_id, job.interaction_token, job.request, job.created_at
+    )
