@@ -50,9 +50,7 @@ class PhotoMakerBot(commands.Bot):
         self.database = await Database.open(self.settings.database_url)
         self.gpu.start()
         self.identities = IdentityDesk(self.database, self.gpu)
-        self.jobs = JobDesk(
-            self, self.database, self.gpu, self.identities, keep_pictures=self.settings.keep_pictures
-        )
+        self.jobs = JobDesk(self, self.database, self.gpu, self.identities, keep_pictures=self.settings.keep_pictures)
         await self.add_cog(IdentityCommands(self.identities))
         await self.add_cog(ImagineCommands(self.identities, self.jobs, self.limits))
         await self.add_cog(MixCommands(self.identities, self.jobs, self.limits))

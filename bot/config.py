@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 def load_settings(env_file: Path | None = Path(".env"), **overrides: object) -> Settings:
     """Read the settings; raises :class:`ConfigError` naming every variable that is wrong."""
     try:
-        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]
+        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors())
         raise ConfigError(f"The configuration is not valid. {problems}. See .env.example.") from error

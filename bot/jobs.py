@@ -47,7 +47,13 @@ class JobDesk:
     """Owns the jobs between acceptance and reply."""
 
     def __init__(
-        self, client: discord.Client, database: Database, gpu: GpuThread, identities: IdentityDesk, *, keep_pictures: bool
+        self,
+        client: discord.Client,
+        database: Database,
+        gpu: GpuThread,
+        identities: IdentityDesk,
+        *,
+        keep_pictures: bool,
     ) -> None:
         self._client, self._gpu, self._identities = client, gpu, identities
         self._store = JobStore(database)
@@ -150,7 +156,9 @@ class JobDesk:
             ],
         )
 
-    async def _reply(self, job: _OpenJob, content: str, files: list[discord.File] | None = None, *, final: bool = False) -> None:
+    async def _reply(
+        self, job: _OpenJob, content: str, files: list[discord.File] | None = None, *, final: bool = False
+    ) -> None:
         """Edit the interaction's reply while its token lives; after that only what ends a job is posted."""
         record = job.record
         mentions = discord.AllowedMentions.none()

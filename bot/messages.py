@@ -24,11 +24,15 @@ def drawing(request: DrawRequest, step: int, steps: int, elapsed_s: float) -> st
 
 
 def result(request: DrawRequest, dropped_text: str) -> str:
-    lines = [f"> {discord.utils.escape_markdown(request.prompt)}", f"{people(request)} · {settings(request)}"]
+    lines = [f"“{discord.utils.escape_markdown(request.prompt)}”", f"{people(request)} · {settings(request)}"]
     if request.trigger_inserted:
-        lines.append("-# I put the trigger word `img` after the word for the person; next time you can write it yourself.")
+        lines.append(
+            "-# I put the trigger word `img` after the word for the person; next time you can write it yourself."
+        )
     if dropped_text:
-        lines.append(f"-# The prompt is too long; the model did not see: “{discord.utils.escape_markdown(dropped_text)}”")
+        lines.append(
+            f"-# The prompt is too long; the model did not see: “{discord.utils.escape_markdown(dropped_text)}”"
+        )
     return "\n".join(lines)
 
 

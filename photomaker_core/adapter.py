@@ -62,7 +62,9 @@ def save_adapter(adapter_path: Path, encoder: IdEncoder, lora_weights: Mapping[s
     tensors = {f"id_encoder.{name}": value for name, value in id_encoder_weights(encoder).items()}
     tensors |= {f"lora_weights.{name}": value for name, value in lora_weights.items()}
     halved = {
-        name: value.detach().to(torch.float16).contiguous() for name, value in tensors.items() if value.is_floating_point()
+        name: value.detach().to(torch.float16).contiguous()
+        for name, value in tensors.items()
+        if value.is_floating_point()
     }
     heads = encoder.vision_model.config.num_attention_heads
     save_file(halved, adapter_path, metadata={"vision_heads": json.dumps(heads)})

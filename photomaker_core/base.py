@@ -69,13 +69,13 @@ def load_base(source: str, hardware: Hardware) -> BaseModel:
         if path.suffix in (".safetensors", ".ckpt"):
             if not path.is_file():
                 raise ModelError(f"There is no model file at {path}.")
-            pipeline = StableDiffusionXLPipeline.from_single_file(source, torch_dtype=hardware.dtype)
+            pipeline = StableDiffusionXLPipeline.from_single_file(source, dtype=hardware.dtype)
         else:
             if path.is_dir():
                 _check_folder(path)
             elif path.is_absolute() or source.startswith("."):
                 raise ModelError(f"There is no model folder at {path}.")
-            pipeline = StableDiffusionXLPipeline.from_pretrained(source, torch_dtype=hardware.dtype)
+            pipeline = StableDiffusionXLPipeline.from_pretrained(source, dtype=hardware.dtype)
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise ModelError(
             f"The base model “{source}” is neither a folder or file here nor reachable on the Hugging Face hub: {error}"

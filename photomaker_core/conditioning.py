@@ -60,9 +60,7 @@ def stack_identity(
     Raises :class:`PromptError` when the prompt has no usable trigger or no room for the features.
     """
     features = id_features.flatten(0, 1)
-    first, second = (
-        identity_prompt(tokenizer, prompt, trigger_word, len(features)) for tokenizer in text.tokenizers
-    )
+    first, second = (identity_prompt(tokenizer, prompt, trigger_word, len(features)) for tokenizer in text.tokenizers)
     if first.class_tokens != second.class_tokens:
         raise PromptError(f"The two tokenizers disagree on where “{trigger_word}” stands in this prompt.")
     with torch.no_grad():

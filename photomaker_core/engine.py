@@ -142,14 +142,14 @@ class StepEngine:
         self.model.activate_loras(generations[0].settings.style_loras)
         predictions = self._predict_noise(generations)
         for generation in generations:
-            rows = [next(predictions) for _ in range(2 if generation.settings.guided else 1)]
-            guided = rows[0]
-            if generation.settings.guided:
-                guided = _guide(*rows, generation.settings.guidance_scale, generation.settings.guidance_rescale)
+            settings = generation.settings
+            predicted = next(predictions)
+            if settings.guided:
+                predicted = _guide(predicted, next(predictions), settings.guidance_scale, settings.guidance_rescale)
             timestep = generation.scheduler.timesteps[generation.steps_done]
             extra = {"generator": generation.noise} if _draws_noise(generation.scheduler) else {}
             generation.latents = generation.scheduler.step(
-                guided, timestep, generation.latents, return_dict=False, **extra
+                predicted, timestep, generation.latents, return_dict=False, **extra
             )[0]
             generation.steps_done += 1
 

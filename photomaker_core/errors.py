@@ -23,5 +23,5 @@ class ModelError(UserError):
     """Model files are missing, broken, or do not fit each other. Read by the bot's operator."""
 
 
-class FaceEmbedderMissing(ModelError):
+class MissingFaceEmbedderError(ModelError):
     """A PhotoMaker V2 adapter was loaded without the face embedder it needs."""

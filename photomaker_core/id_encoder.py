@@ -74,7 +74,8 @@ class PerceiverAttention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return heads
 
 
 class PerceiverResampler(nn.Module):
@@ -240,9 +241,14 @@ def _as_installed(weights: Mapping[str, Tensor], encoder: IdEncoder) -> dict[str
     nested = any(name.startswith("vision_model.vision_model.") for name in encoder.state_dict())
     if not nested:
         return dict(weights)
-    return {f"vision_model.{name}" if name.startswith("vision_model.") else name: value for name, value in weights.items()}
+    return {
+        f"vision_model.{name}" if name.startswith("vision_model.") else name: value for name, value in weights.items()
+    }
 
 
 def id_encoder_weights(encoder: IdEncoder) -> dict[str, Tensor]:
     """The encoder's weights under the names that adapter files use."""
-    return {name.replace("vision_model.vision_model.", "vision_model."): value for name, value in encoder.state_dict().items()}
+    return {
+        name.replace("vision_model.vision_model.", "vision_model."): value
+        for name, value in encoder.state_dict().items()
+    }

@@ -36,7 +36,7 @@ def normalise_photo(content: bytes, name: str = "This photo") -> bytes:
     if not content:
         raise PhotoError(f"{name} is empty (0 bytes). Please upload it again.")
     if len(content) > MAX_UPLOAD_BYTES:
-        raise PhotoError(f"{name} is larger than {MAX_UPLOAD_BYTES // 2**20} MB. Please upload a smaller copy.")
+        raise PhotoError(too_large(name))
     if _is_heic(content):
         raise PhotoError(
             f"{name} is a HEIC picture, which cannot be read here. Save it as JPEG first; on an iPhone: "
@@ -52,6 +52,11 @@ def normalise_photo(content: bytes, name: str = "This photo") -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
+
+
+def too_large(name: str) -> str:
+    """The sentence about an upload over the limit; who knows the size beforehand need not read it."""
+    return f"{name} is larger than {MAX_UPLOAD_BYTES // 2**20} MB. Please upload a smaller copy."
 
 
 def load_photo(content: bytes) -> Image.Image:
@@ -96,7 +101,9 @@ def _upright_rgb(content: bytes, name: str) -> Image.Image:
         picture.seek(0)
         picture.load()
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"{name} is not a picture that can be read here. Please use a JPEG, PNG or WebP file.") from error
+        raise PhotoError(
+            f"{name} is not a picture that can be read here. Please use a JPEG, PNG or WebP file."
+        ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise PhotoError(f"{name} is damaged or cut off. Please upload it again.") from error
     upright = ImageOps.exif_transpose(picture)

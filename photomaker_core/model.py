@@ -17,7 +17,7 @@ from torch import Tensor
 
 from photomaker_core.adapter import Adapter, load_adapter
 from photomaker_core.base import BaseModel, Hardware, best_hardware, load_base
-from photomaker_core.errors import FaceEmbedderMissing, ModelError
+from photomaker_core.errors import MissingFaceEmbedderError, ModelError
 from photomaker_core.faces import FaceEmbedder
 from photomaker_core.id_encoder import IdEncoder, Version
 from photomaker_core.images import clip_pixels
@@ -46,9 +46,9 @@ class PhotoMaker:
                 f"{base.text.width} wide. They do not belong together."
             )
         if encoder.version == "v2" and face_embedder is None:
-            raise FaceEmbedderMissing(
+            raise MissingFaceEmbedderError(
                 "This is a PhotoMaker V2 adapter. V2 needs a face embedder: install the insightface extra and set "
-                "PHOTOMAKER_INSIGHTFACE_DIR to a folder with its antelopev2 model, or use a V1 adapter, which needs none."
+                "PHOTOMAKER_INSIGHTFACE_DIR to a folder with its antelopev2 model. A V1 adapter needs none."
             )
         self.base = base
         self.id_encoder: IdEncoder = encoder.to(base.hardware.device, base.hardware.dtype)
@@ -126,10 +126,13 @@ class PhotoMaker:
             self.base.pipeline.load_lora_weights(dict(weights), adapter_name=name)
         except (RuntimeError, ValueError, KeyError) as error:
             raise ModelError(
-                f"The LoRA “{name}” does not fit the base model; it was made for another architecture. ({_first_line(error)})"
+                f"The LoRA “{name}” does not fit the base model; it was made for another architecture. "
+                f"({_first_line(error)})"
             ) from error
         if not any(name in adapters for adapters in self.base.pipeline.get_list_adapters().values()):
-            raise ModelError(f"The LoRA “{name}” has no weights for this base model; it was made for another architecture.")
+            raise ModelError(
+                f"The LoRA “{name}” has no weights for this base model; it was made for another architecture."
+            )
 
 
 def load_photomaker(

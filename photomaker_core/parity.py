@@ -71,7 +71,8 @@ class _GivenFaces:
         self._embeddings = iter(embeddings)
 
     def embed(self, photo: Image.Image) -> Tensor:
-        return next(self._embeddings)
+        embedding: Tensor = next(self._embeddings)
+        return embedding
 
 
 def case_names(folders: GoldenFolders) -> list[str]:
@@ -129,7 +130,9 @@ def run_case(folders: GoldenFolders, name: str) -> CaseResult:
         trajectory.append(torch.cat([generation.latents for generation in generations]))
     found["latents_per_step"] = torch.stack(trajectory)
     found["image"] = torch.cat([engine.decode(generation.latents) for generation in generations])
-    return CaseResult(name, {key: _difference(found[key], golden[key]) for key in TOLERANCES if key in found and key in golden})
+    return CaseResult(
+        name, {key: _difference(found[key], golden[key]) for key in TOLERANCES if key in found and key in golden}
+    )
 
 
 def _model(folders: GoldenFolders, case: dict[str, Any], golden: Mapping[str, Tensor]) -> PhotoMaker:

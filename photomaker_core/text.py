@@ -33,7 +33,8 @@ class TextEncoders:
 
     @property
     def device(self) -> torch.device:
-        return self.encoders[0].device
+        device: torch.device = self.encoders[0].device
+        return device
 
     def token_ids(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Plain prompts as ids [B, 77] for each encoder, truncated or padded."""

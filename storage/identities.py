@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
@@ -78,7 +79,7 @@ class IdentityStore:
     async def all_of(self, owner_id: int) -> list[IdentityInfo]:
         async with self._database.transaction() as session:
             rows = await session.execute(_info_query().where(Identity.owner_id == owner_id).order_by(Identity.id))
-            return [IdentityInfo(*row) for row in rows]
+            return [_info(row) for row in rows]
 
     async def find(self, owner_id: int, name: str) -> IdentityInfo:
         """A user's identity by name; raises :class:`NotFoundError`."""
@@ -92,7 +93,7 @@ class IdentityStore:
             raise NotFoundError(
                 f"You have no identity called “{name}”. Use /identity list to see yours, or /identity add to make one."
             )
-        return IdentityInfo(*row)
+        return _info(row)
 
     async def owned(self, owner_id: int, identity_id: int) -> IdentityInfo:
         """A user's identity by number; raises :class:`NotFoundError` when it is gone or somebody else's."""
@@ -102,7 +103,7 @@ class IdentityStore:
             ).first()
         if row is None:
             raise NotFoundError("This identity does not exist any more.")
-        return IdentityInfo(*row)
+        return _info(row)
 
     async def rename(self, owner_id: int, name: str, new_name: str) -> IdentityInfo:
         """Raises :class:`NotFoundError`, or :class:`StorageError` for a new name in use."""
@@ -144,6 +145,10 @@ class IdentityStore:
 def name_key(name: str) -> str:
     """How names are compared: compatibility-normalised, case folded, single spaces."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _info(row: Any) -> IdentityInfo:
+    return IdentityInfo(*row)
 
 
 def _info_query() -> Select[tuple[int, int, str, int, str, datetime]]:

@@ -36,5 +36,7 @@ async def chosen_identity(identities: IdentityDesk, owner_id: int, name: str | N
         return await identities.store.find(owner_id, name)
     own = await identities.store.all_of(owner_id)
     if not own:
-        raise NotFoundError("You have no identity yet. Add one first: /identity add with a name and one to four photos.")
+        raise NotFoundError(
+            "You have no identity yet. Add one first: /identity add with a name and one to four photos."
+        )
     return own[-1]

@@ -14,7 +14,7 @@ from bot.commands.choosing import suggest_identities
 from bot.identities import IdentityDesk
 from bot.names import checked_name, shown
 from photomaker_core.errors import PhotoError
-from photomaker_core.images import MAX_UPLOAD_BYTES, load_photo, tile
+from photomaker_core.images import MAX_UPLOAD_BYTES, load_photo, tile, too_large
 from storage import IdentityInfo
 
 Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]
@@ -53,9 +53,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         attachments = [photo for photo in (photo1, photo2, photo3, photo4) if photo is not None]
         for attachment in attachments:
             if attachment.size > MAX_UPLOAD_BYTES:
-                raise PhotoError(
-                    f"{attachment.filename} is larger than {MAX_UPLOAD_BYTES // 2**20} MB. Please upload a smaller copy."
-                )
+                raise PhotoError(too_large(attachment.filename))
         uploads = [(attachment.filename, await attachment.read()) for attachment in attachments]
         info = await self._identities.add(interaction.user.id, name, uploads, consent)
         await interaction.edit_original_response(

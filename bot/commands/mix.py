@@ -25,7 +25,12 @@ class MixCommands(commands.Cog):
         balance="The first person's share in percent; 50 is half and half",
     )
     async def mix(
-        self, interaction: discord.Interaction, id1: str, id2: str, prompt: str = "a photo of a person img", balance: int = 50
+        self,
+        interaction: discord.Interaction,
+        id1: str,
+        id2: str,
+        prompt: str = "a photo of a person img",
+        balance: int = 50,
     ) -> None:
         await interaction.response.defer()
         if not 0 <= balance <= 100:

@@ -57,7 +57,7 @@ def _start_as_blur(vae: AutoencoderKL) -> None:
 
     def pass_through(conv: nn.Conv2d, colour_kernel: torch.Tensor | None = None) -> None:
         conv.weight[:carriers] = 0
-        conv.bias[:carriers] = 0
+        _bias(conv)[:carriers] = 0
         centre = conv.kernel_size[0] // 2
         for channel in range(carriers):
             if colour_kernel is not None and (channel % 4 < 2 or conv.stride[0] == 2):
@@ -67,14 +67,14 @@ def _start_as_blur(vae: AutoencoderKL) -> None:
 
     def enter(conv: nn.Conv2d) -> None:
         conv.weight[:carriers] = 0
-        conv.bias[:carriers] = torch.tensor([0, 0, constant, -constant] * 3)
+        _bias(conv)[:carriers] = torch.tensor([0, 0, constant, -constant] * 3)
         for colour, (plus, minus) in enumerate(colours):
             conv.weight[plus, colour, 1, 1] = 1
             conv.weight[minus, colour, 1, 1] = -1
 
     def leave(conv: nn.Conv2d) -> None:
         conv.weight.mul_(0.1)
-        conv.bias.zero_()
+        _bias(conv).zero_()
         for colour, (plus, minus) in enumerate(colours):
             conv.weight[colour, plus, 1, 1] += 1
             conv.weight[colour, minus, 1, 1] -= 1
@@ -104,6 +104,11 @@ def _start_as_blur(vae: AutoencoderKL) -> None:
         vae.post_quant_conv.weight[channel] = 0
         vae.post_quant_conv.weight[channel, channel] = 1
     vae.post_quant_conv.bias.zero_()
+
+
+def _bias(conv: nn.Conv2d) -> torch.Tensor:
+    assert conv.bias is not None
+    return conv.bias
 
 
 def new_unet(seed: int) -> UNet2DConditionModel:

@@ -48,8 +48,17 @@ _PLACE_WORDS: Final = {
 def vocabulary_words() -> set[str]:
     """Every word that a caption can hold; the nano tokenizer knows them whole."""
     phrases = [
-        *(phrase for group in (_MEDIUM_WORDS, _EXPRESSION_WORDS, _PLACE_WORDS) for one in group.values() for phrase in one),
-        *(name for names in (BEARDS, CLOTHES, COLOURS, EYE_COLOURS, GLASSES, HAIR_COLOURS, HATS, SKIN_TONES) for name in names),
+        *(
+            phrase
+            for group in (_MEDIUM_WORDS, _EXPRESSION_WORDS, _PLACE_WORDS)
+            for one in group.values()
+            for phrase in one
+        ),
+        *(
+            name
+            for names in (BEARDS, CLOTHES, COLOURS, EYE_COLOURS, GLASSES, HAIR_COLOURS, HATS, SKIN_TONES)
+            for name in names
+        ),
         *(style for styles in HAIR_STYLES.values() for style in styles),
         "a an old bald stubble with wearing the in on hair skin eyes beard background wall front of very short",
     ]
@@ -71,9 +80,7 @@ def caption(identity: Identity, scene: Scene, rng: Random, *, describe_identity:
         place = _place(scene, rng)
         details.insert(rng.choice((0, len(details), len(details))), place)
     medium = rng.choice(_MEDIUM_WORDS[scene.medium])
-    parts = [f"{medium} {subject}".strip()]
-    for detail in details:
-        parts.append(f"{rng.choice((' ', ' ', ', '))}{detail}")
+    parts = [f"{medium} {subject}".strip(), *(f"{rng.choice((' ', ' ', ', '))}{detail}" for detail in details)]
     return "".join(parts)
 
 
@@ -100,7 +107,9 @@ def _person_details(identity: Identity, scene: Scene, rng: Random, describe_iden
     if rng.random() < 0.35:
         details.append(f"with {identity.skin} skin")
     if identity.beard != "none" and rng.random() < 0.6:
-        details.append({"full": "with a beard", "stubble": "with stubble"}.get(identity.beard, f"with a {identity.beard}"))
+        details.append(
+            {"full": "with a beard", "stubble": "with stubble"}.get(identity.beard, f"with a {identity.beard}")
+        )
     if rng.random() < 0.15:
         details.append(f"with {identity.eye_colour} eyes")
     return details

@@ -61,7 +61,11 @@ class Canvas:
 
     def polygon(self, points: Sequence[Point], colour: Colour, *, tilted: bool = False) -> None:
         """A shape of the scene, or with ``tilted`` one that lies on the head."""
-        placed = self._placed(points, tilted=True) if tilted else [(x * _SUPERSAMPLING, y * _SUPERSAMPLING) for x, y in points]
+        placed = (
+            self._placed(points, tilted=True)
+            if tilted
+            else [(x * _SUPERSAMPLING, y * _SUPERSAMPLING) for x, y in points]
+        )
         self._draw.polygon(placed, fill=colour)
 
     def person_polygon(self, points: Sequence[Point], colour: Colour, *, tilted: bool = True) -> None:

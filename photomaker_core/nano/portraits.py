@@ -472,7 +472,11 @@ class _Head:
         elif expression == "laughing":
             bow = [(x - half, y - 3), (x + half, y - 3), (x + half * 0.6, y + 5), (x, y + 7.5), (x - half * 0.6, y + 5)]
             canvas.polygon(bow, (92, 20, 26), tilted=True)
-            canvas.polygon([(x - half, y - 3), (x + half, y - 3), (x + half * 0.8, y), (x - half * 0.8, y)], (252, 252, 250), tilted=True)
+            canvas.polygon(
+                [(x - half, y - 3), (x + half, y - 3), (x + half * 0.8, y), (x - half * 0.8, y)],
+                (252, 252, 250),
+                tilted=True,
+            )
             canvas.curve([(x - half, y - 3), (x, y + 11), (x + half, y - 3)], full * 0.8, lips)
         else:
             bend = {"smiling": 6.0, "sad": -5.5, "angry": -2.5}.get(expression, 0.0)
@@ -494,10 +498,18 @@ class _Head:
             colour = colour if beard == "full" else mix(self.skin, colour, 0.38)
             lower = [(x, y) for x, y in self.outline(1.5) if y > 4]
             lower.sort(key=lambda point: point[0])
-            upper = [(self.rx * 0.86, 5.0), (self.x(11), mouth_y - 7), (mouth_x, mouth_y - 8), (self.x(-11), mouth_y - 7), (-self.rx * 0.86, 5.0)]
+            upper = [
+                (self.rx * 0.86, 5.0),
+                (self.x(11), mouth_y - 7),
+                (mouth_x, mouth_y - 8),
+                (self.x(-11), mouth_y - 7),
+                (-self.rx * 0.86, 5.0),
+            ]
             canvas.person_polygon([*lower, *upper], colour)
         if beard in ("moustache", "goatee"):
-            canvas.curve([(mouth_x - 10, mouth_y - 2), (mouth_x, mouth_y - 8), (mouth_x + 10, mouth_y - 2)], 4.4, colour)
+            canvas.curve(
+                [(mouth_x - 10, mouth_y - 2), (mouth_x, mouth_y - 8), (mouth_x + 10, mouth_y - 2)], 4.4, colour
+            )
         if beard == "goatee":
             canvas.ellipse(mouth_x, self.ry - 4, 8, 7, colour)
 
@@ -530,9 +542,13 @@ class _Head:
             for side in (-1, 1):
                 w = side * (rx + 3)
                 reach = 14 if style == "bob" else 34
-                canvas.person_polygon([(w * 0.86, -ry * 0.5), (w * 1.12, -8), (w * 1.15, reach), (w * 0.94, reach), (w * 0.92, 0)], colour)
+                canvas.person_polygon(
+                    [(w * 0.86, -ry * 0.5), (w * 1.12, -8), (w * 1.15, reach), (w * 0.94, reach), (w * 0.92, 0)], colour
+                )
 
-    def _cap(self, canvas: Canvas, colour: Colour, grow: float, side_y: float, fringe: float, parting: float = 0.0) -> None:
+    def _cap(
+        self, canvas: Canvas, colour: Colour, grow: float, side_y: float, fringe: float, parting: float = 0.0
+    ) -> None:
         arc = [(x, y) for x, y in self.outline(grow) if y <= side_y]
         arc.sort(key=lambda point: math.atan2(point[1] - side_y, point[0]))
         right, left = self.rx * 0.84, -self.rx * 0.84
@@ -570,13 +586,23 @@ class _Head:
         brow = -ry * 0.5
         w = rx + 5
         if kind == "hat":
-            canvas.person_polygon([(-w + 3, brow), (-w + 6, brow - 27), (0, brow - 30), (w - 6, brow - 27), (w - 3, brow)], colour)
+            canvas.person_polygon(
+                [(-w + 3, brow), (-w + 6, brow - 27), (0, brow - 30), (w - 6, brow - 27), (w - 3, brow)], colour
+            )
             canvas.person_polygon([(-w + 3, brow), (-w + 4, brow - 7), (w - 4, brow - 7), (w - 3, brow)], dark)
             canvas.person_ellipse(0, brow, w + 13, 5, colour)
         elif kind == "cap":
             canvas.person_polygon([*_dome(w, brow, 25)], colour)
             side = 1 if self.scene.turn >= 0 else -1
-            canvas.person_polygon([(-side * w * 0.4, brow - 4), (side * (w + 16), brow - 1), (side * (w + 14), brow + 5), (-side * w * 0.3, brow + 3)], dark)
+            canvas.person_polygon(
+                [
+                    (-side * w * 0.4, brow - 4),
+                    (side * (w + 16), brow - 1),
+                    (side * (w + 14), brow + 5),
+                    (-side * w * 0.3, brow + 3),
+                ],
+                dark,
+            )
         elif kind == "beanie":
             canvas.person_polygon([*_dome(w, brow - 2, 28)], colour)
             canvas.person_polygon([(-w, brow - 7), (w, brow - 7), (w, brow + 3), (-w, brow + 3)], dark)

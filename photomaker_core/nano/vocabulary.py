@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -52,11 +53,11 @@ def _merges_of(word: str, ranks: dict[Merge, int]) -> set[Merge]:
     parts = [*word[:-1], f"{word[-1]}{_END_OF_WORD}"]
     used: set[Merge] = set()
     while len(parts) > 1:
-        best = min(zip(parts, parts[1:], strict=False), key=lambda pair: ranks.get(pair, len(ranks)))
+        best = min(pairwise(parts), key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break
         used.add(best)
-        place = next(index for index, pair in enumerate(zip(parts, parts[1:], strict=False)) if pair == best)
+        place = next(index for index, pair in enumerate(pairwise(parts)) if pair == best)
         parts[place : place + 2] = ["".join(best)]
     return used
 

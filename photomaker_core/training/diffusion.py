@@ -51,7 +51,8 @@ class DiffusionObjective:
         squared = (predicted.float() - self._target(latents, noise, timesteps).float()) ** 2
         weight = torch.ones_like(squared[:, :1]) if mask is None else mask
         per_picture = (squared * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * squared.shape[1]).clamp(min=1)
-        return (per_picture * self._snr_weights(timesteps)).mean()
+        weighted: Tensor = per_picture * self._snr_weights(timesteps)
+        return weighted.mean()
 
     def _target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         if self.scheduler.config.prediction_type == "v_prediction":
@@ -65,4 +66,5 @@ class DiffusionObjective:
         kept = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
         snr = kept / (1 - kept)
         clipped = snr.clamp(max=self.snr_gamma)
-        return clipped / (snr + 1) if self.scheduler.config.prediction_type == "v_prediction" else clipped / snr
+        weights: Tensor = clipped / (snr + 1 if self.scheduler.config.prediction_type == "v_prediction" else snr)
+        return weights

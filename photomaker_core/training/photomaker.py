@@ -70,7 +70,7 @@ class PhotoMakerStage:
         encoder = [parameter for parameter in self._id_encoder.parameters() if parameter.requires_grad]
         return [ParameterGroup(lora, self._learning_rates[0]), ParameterGroup(encoder, self._learning_rates[1])]
 
-    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
         examples = self._portraits.random_examples(batch_size, rng)
         captions = self._portraits.captions(examples, rng, describe_identity=False)
@@ -98,13 +98,15 @@ class PhotoMakerStage:
         """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D]."""
         expanded = [
             tuple(
-                identity_prompt(tokenizer, prompt, DEFAULT_TRIGGER_WORD, len(stack)) for tokenizer in self._text.tokenizers
+                identity_prompt(tokenizer, prompt, DEFAULT_TRIGGER_WORD, len(stack))
+                for tokenizer in self._text.tokenizers
             )
             for prompt, stack in zip(prompts, features, strict=True)
         ]
         with torch.no_grad():
             plain = self._text.encode_ids(
-                torch.tensor([pair[0].input_ids for pair in expanded]), torch.tensor([pair[1].input_ids for pair in expanded])
+                torch.tensor([pair[0].input_ids for pair in expanded]),
+                torch.tensor([pair[1].input_ids for pair in expanded]),
             )
         rows = [
             self._id_encoder.fuse(tokens.unsqueeze(0), pair[1].class_tokens, stack)

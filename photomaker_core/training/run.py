@@ -95,9 +95,7 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     )
-    return TextToImageStage(
-        pipeline, _latents(config, work, vae), _objective(config, scheduler), config.learning_rate
-    )
+    return TextToImageStage(pipeline, _latents(config, work, vae), _objective(config, scheduler), config.learning_rate)
 
 
 def _vision(config: TrainConfig, work: Path) -> Stage:

@@ -49,9 +49,11 @@ class TextToImageStage:
 
     def parameter_groups(self) -> list[ParameterGroup]:
         modules = (self._pipeline.unet, self._pipeline.text_encoder, self._pipeline.text_encoder_2)
-        return [ParameterGroup(list(itertools.chain(*(module.parameters() for module in modules))), self._learning_rate)]
+        return [
+            ParameterGroup(list(itertools.chain(*(module.parameters() for module in modules))), self._learning_rate)
+        ]
 
-    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
         examples = self._portraits.random_examples(batch_size, rng)
         captions = self._portraits.captions(examples, rng, describe_identity=True)

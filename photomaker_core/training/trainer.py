@@ -8,7 +8,6 @@ The batch of a step is a function of the seed and the step alone, so a resumed r
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class Stage(Protocol):
 
     def parameter_groups(self) -> list[ParameterGroup]: ...
 
-    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """The loss of one micro-batch, and figures for the log."""
 
     def sample(self, path: Path) -> None:
@@ -94,11 +93,12 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
     log = _Log(folder / "log.csv", first)
     progress = tqdm(total=settings.steps, initial=first, desc=folder.name, mininterval=5)
     for step in range(first, settings.steps):
-        total, figures = 0.0, {}
+        total = 0.0
+        figures: dict[str, float] = {}
         for micro in range(settings.gradient_accumulation):
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step * 101 + micro)
             with accelerator.autocast():
-                loss, figures = stage.loss(step, settings.batch_size, generator)
+                loss, figures = stage.loss(settings.batch_size, generator)
             accelerator.backward(loss)
             total += loss.item() / settings.gradient_accumulation
         norm = accelerator.clip_grad_norm_(parameters, settings.max_gradient_norm)
@@ -109,7 +109,12 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
         progress.update()
         done = step + 1
         if done % settings.log_every == 0:
-            row = {"step": done, "loss": total, "gradient_norm": float(norm), "learning_rate": schedule.get_last_lr()[0]}
+            row = {
+                "step": done,
+                "loss": total,
+                "gradient_norm": float(norm),
+                "learning_rate": schedule.get_last_lr()[0],
+            }
             log.write(row | figures)
             progress.set_postfix(loss=f"{total:.4f}")
         if done % settings.checkpoint_every == 0 or done == settings.steps:
@@ -164,7 +169,7 @@ class _Checkpoint:
             },
             partial,
         )
-        os.replace(partial, self.path)
+        partial.replace(self.path)
 
 
 class _Log:

@@ -27,15 +27,13 @@ class VaeStage:
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(list(self._vae.parameters()), self._learning_rate)]
 
-    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         pixels = self._pixels(batch_size, generator)
         posterior = self._vae.encode(pixels).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator)
         restored = self._vae.decode(posterior.mean + posterior.std * noise).sample.float()
         pixel_loss = functional.l1_loss(restored, pixels)
-        edge_loss = sum(
-            functional.l1_loss(restored.diff(dim=axis), pixels.diff(dim=axis)) for axis in (-1, -2)
-        )
+        edge_loss = sum(functional.l1_loss(restored.diff(dim=axis), pixels.diff(dim=axis)) for axis in (-1, -2))
         kl = posterior.kl().mean()
         squared = functional.mse_loss(restored, pixels)
         loss = pixel_loss + _SQUARED_WEIGHT * squared + _EDGE_WEIGHT * edge_loss + _KL_WEIGHT * kl
@@ -61,5 +59,3 @@ class VaeStage:
         pixels = torch.from_numpy(pictures[chosen]).permute(0, 3, 1, 2).float() / 127.5 - 1
         flip = torch.rand(count, generator=generator) < 0.5
         return torch.where(flip[:, None, None, None], pixels.flip(-1), pixels)
-
-

@@ -49,7 +49,7 @@ class VisionStage:
         modules: tuple[nn.Module, ...] = (self._tower, self._word_heads, self._number_head)
         return [ParameterGroup([one for module in modules for one in module.parameters()], self._learning_rate)]
 
-    def loss(self, step: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
         return self._loss(self._portraits.random_examples(batch_size, rng))
 

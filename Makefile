@@ -1,0 +1,36 @@
+PYTHON ?= python3
+PORT ?= 0
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install lint test demo clean-demo clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED) ## Make .venv with everything that development and the demo need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+lint: $(INSTALLED) ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## Run every check and every test
+	$(BIN)/pytest --numprocesses auto
+
+demo: $(INSTALLED) ## Try the bot in the browser (PORT=8123 chooses the port)
+	$(BIN)/photomaker-bot demo --port $(PORT)
+
+clean-demo: ## Forget what the demo stored
+	rm -rf data/demo
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,0 +1,107 @@
+"""The ``photomaker-bot`` command: run, demo, doctor.
+
+The commands import what they need themselves: ``--help`` answers at once, and the libraries are hushed
+before they load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import discord
+
+from bot.config import ConfigError, Settings, load_settings
+from photomaker_core.errors import UserError
+from photomaker_core.quiet import hush_libraries
+from storage import StorageError
+
+REFUSED_LOGIN = (
+    "Discord does not accept this token. Copy it anew from https://discord.com/developers/applications "
+    "(Bot > Reset Token) into DISCORD_TOKEN."
+)
+MISSING_LOGIN = (
+    "There is no Discord token. Set DISCORD_TOKEN in the environment or in .env "
+    "(https://discord.com/developers/applications > your application > Bot), or try: photomaker-bot demo"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. What the operator can mend is one sentence on stderr."""
+    parser = argparse.ArgumentParser(prog="photomaker-bot", description="PhotoMaker as a Discord bot.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the bot with the token in DISCORD_TOKEN")
+    run.set_defaults(command=_run)
+    demo = commands.add_parser("demo", help="try the bot in the browser, with no token and no network")
+    demo.add_argument("--port", type=int, default=0, help="port of the page (default: any free one)")
+    demo.add_argument("--data", type=Path, default=Path("data/demo"), help="where the demo's database lies")
+    demo.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    demo.set_defaults(command=_demo)
+    doctor = commands.add_parser("doctor", help="check token, database, model files and memory")
+    doctor.set_defaults(command=_doctor)
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.command(options)
+        return status
+    except (UserError, StorageError) as error:
+        print(f"photomaker-bot: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(_options: argparse.Namespace) -> int:
+    settings = load_settings()
+    if settings.discord_token is None:
+        raise ConfigError(MISSING_LOGIN)
+    hush_libraries()
+    _log_to_stderr(settings.log_level)
+    try:
+        asyncio.run(_serve(settings, settings.discord_token.get_secret_value()))
+    except discord.LoginFailure as error:
+        raise ConfigError(REFUSED_LOGIN) from error
+    return 0
+
+
+async def _serve(settings: Settings, token: str) -> None:
+    from bot.app import PhotoMakerBot
+
+    async with PhotoMakerBot(settings) as bot:
+        await bot.start(token)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    hush_libraries()
+    from bot.demo import serve_demo
+
+    _log_to_stderr("WARNING")
+    settings = load_settings(env_file=None, database_url=f"sqlite+aiosqlite:///{options.data / 'demo.db'}")
+    asyncio.run(serve_demo(settings, options.data, options.port, open_browser=not options.no_browser))
+    return 0
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        print(f"✗ configuration: {error}")
+        return 1
+    hush_libraries()
+    from bot.doctor import examine
+
+    findings = asyncio.run(examine(settings))
+    for finding in findings:
+        print(f"{'✓' if finding.is_good else '✗'} {finding.what}: {finding.says}")
+    return 0 if all(finding.is_good for finding in findings) else 1
+
+
+def _log_to_stderr(level: str) -> None:
+    discord.utils.setup_logging(level=logging.getLevelName(level))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""``photomaker-bot doctor``: checks what the bot needs and says what to do about what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import discord
+import torch
+
+from bot.app import model_loader
+from bot.config import Settings
+from photomaker_core.base import best_hardware
+from photomaker_core.errors import UserError
+from storage import Database, StorageError
+
+_SDXL_HALF_PRECISION_GIB: Final = 11
+_GIB: Final = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's outcome, with what to do where it is not good."""
+
+    what: str
+    is_good: bool
+    says: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Run all checks; none changes anything but the database's migrations."""
+    return [
+        await _token(settings),
+        await _database(settings),
+        await asyncio.to_thread(_memory, settings),
+        await asyncio.to_thread(_checked, "model", lambda: _model(settings)),
+    ]
+
+
+async def _token(settings: Settings) -> Finding:
+    if settings.discord_token is None:
+        return Finding("token", False, "DISCORD_TOKEN is not set; without it only “photomaker-bot demo” works")
+    client = discord.Client(intents=discord.Intents.none())
+    try:
+        await client.login(settings.discord_token.get_secret_value())
+        user = client.user
+        return Finding("token", True, f"valid for {user}; invite: {discord.utils.oauth_url(user.id if user else 0)}")
+    except discord.LoginFailure:
+        return Finding("token", False, "Discord does not accept it; copy it anew from the developer portal")
+    except (aiohttp.ClientError, discord.HTTPException, OSError) as error:
+        return Finding("token", False, f"Discord cannot be reached to check it: {error}")
+    finally:
+        await client.close()
+
+
+async def _database(settings: Settings) -> Finding:
+    try:
+        database = await Database.open(settings.database_url)
+    except StorageError as error:
+        return Finding("database", False, str(error))
+    await database.close()
+    return Finding("database", True, f"{settings.database_url} opens and is up to date")
+
+
+def _memory(settings: Settings) -> Finding:
+    hardware = best_hardware()
+    if hardware.device.type != "cuda":
+        good = settings.is_nano
+        says = f"no CUDA GPU; drawing runs on {hardware.device} in {_dtype_name(hardware.dtype)}"
+        return Finding("GPU memory", good, says if good else f"{says}, which takes many minutes a picture with SDXL")
+    free, total = torch.cuda.mem_get_info()
+    says = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free on {torch.cuda.get_device_name()}"
+    if settings.is_nano or free >= _SDXL_HALF_PRECISION_GIB * _GIB:
+        return Finding("GPU memory", True, says)
+    return Finding("GPU memory", False, f"{says}; SDXL with PhotoMaker needs about {_SDXL_HALF_PRECISION_GIB} GiB")
+
+
+def _model(settings: Settings) -> str:
+    model = model_loader(settings)()
+    name = "the embedded nano model" if settings.is_nano else Path(settings.photomaker_base).name
+    return f"PhotoMaker {model.version.upper()} on {name}, {model.base.side_px} x {model.base.side_px} pixels"
+
+
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, check())
+    except UserError as error:
+        return Finding(what, False, str(error))
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

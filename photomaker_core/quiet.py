@@ -1,0 +1,19 @@
+"""Keeps the libraries' notices and progress bars out of our commands' output. Called by the two CLIs."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+
+def hush_libraries() -> None:
+    """Call before anything imports diffusers or transformers; they read these variables on import."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="diffusers")
+
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
