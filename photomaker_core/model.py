@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -123,7 +124,9 @@ class PhotoMaker:
 
     def _add_lora(self, name: str, weights: Mapping[str, Tensor]) -> None:
         try:
-            self.base.pipeline.load_lora_weights(dict(weights), adapter_name=name)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+                self.base.pipeline.load_lora_weights(dict(weights), adapter_name=name)
         except (RuntimeError, ValueError, KeyError) as error:
             raise ModelError(
                 f"The LoRA “{name}” does not fit the base model; it was made for another architecture. "

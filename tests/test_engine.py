@@ -1,0 +1,114 @@
+"""The step engine: a picture is its own, whoever shares its steps."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from photomaker_core.engine import Generation, GenerationSettings, StepEngine
+from photomaker_core.errors import SettingsError
+from photomaker_core.model import PhotoMaker
+from photomaker_core.schedulers import SCHEDULER_NAMES
+
+SMALL = {"width": 64, "height": 64}
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: PhotoMaker) -> StepEngine:
+    return StepEngine(tiny_model)
+
+
+def begin(engine: StepEngine, prompt: str = "a man img", **how: object) -> Generation:
+    features = torch.randn(2, 1, 256, generator=torch.Generator().manual_seed(3))
+    conditioning = engine.condition(prompt, None, features)
+    return engine.begin(conditioning, GenerationSettings(**SMALL | {"steps": 4} | how))  # type: ignore[arg-type]
+
+
+def run_alone(engine: StepEngine, generation: Generation) -> torch.Tensor:
+    while not generation.is_done:
+        engine.step([generation])
+    return generation.latents
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULER_NAMES)
+def test_every_scheduler_draws_and_its_seed_reproduces_the_picture(engine: StepEngine, scheduler: str) -> None:
+    first, second, other = (begin(engine, scheduler=scheduler, seed=seed) for seed in (5, 5, 6))
+    latents = run_alone(engine, first)
+    assert latents.isfinite().all()
+    assert torch.equal(latents, run_alone(engine, second))
+    assert not torch.allclose(latents, run_alone(engine, other))
+    picture = engine.finish(first)
+    assert picture.size == (64, 64)
+    assert np.asarray(picture).std() > 0
+
+
+JOB = st.fixed_dictionaries(
+    {
+        "scheduler": st.sampled_from(SCHEDULER_NAMES),
+        "steps": st.integers(1, 5),
+        "guidance_scale": st.sampled_from([0.0, 1.0, 3.0, 7.5]),
+        "guidance_rescale": st.sampled_from([0.0, 0.7]),
+        "seed": st.integers(0, 2**31 - 1),
+        "style_strength_ratio": st.sampled_from([0.0, 20.0, 50.0]),
+        "prompt": st.sampled_from(["a man img", "a woman img by the sea"]),
+    }
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(jobs=st.lists(JOB, min_size=2, max_size=4), joins=st.lists(st.integers(0, 3), min_size=4, max_size=4))
+def test_a_picture_does_not_depend_on_its_neighbours(
+    engine: StepEngine, jobs: list[dict[str, object]], joins: list[int]
+) -> None:
+    alone = [run_alone(engine, begin(engine, **job)) for job in jobs]  # type: ignore[arg-type]
+    together = [begin(engine, **job) for job in jobs]  # type: ignore[arg-type]
+    for tick in itertools.count():
+        active = [one for one, join in zip(together, joins, strict=False) if join <= tick and not one.is_done]
+        if not active and tick > max(joins):
+            break
+        engine.step(active)
+    for generation, expected in zip(together, alone, strict=True):
+        torch.testing.assert_close(generation.latents, expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_pictures_of_different_size_cannot_share_a_step(engine: StepEngine) -> None:
+    with pytest.raises(ValueError, match="cannot share"):
+        engine.step([begin(engine), begin(engine, width=96)])
+
+
+def test_a_finished_generation_cannot_be_stepped(engine: StepEngine) -> None:
+    generation = begin(engine, steps=1)
+    run_alone(engine, generation)
+    with pytest.raises(ValueError, match="done"):
+        engine.step([generation])
+
+
+def test_an_unfinished_generation_gives_a_preview(engine: StepEngine) -> None:
+    generation = begin(engine)
+    engine.step([generation])
+    assert engine.finish(generation).size == (64, 64)
+
+
+def test_the_identity_changes_the_picture_only_after_the_merge_step(engine: StepEngine) -> None:
+    settings = GenerationSettings(**SMALL, steps=4, start_merge_step=1)  # type: ignore[arg-type]
+    one, two = (
+        engine.begin(engine.condition("a man img", None, torch.full((1, 1, 256), value)), settings)
+        for value in (-1.0, 1.0)
+    )
+    for is_merged in (False, False, True, True):
+        engine.step([one])
+        engine.step([two])
+        assert torch.equal(one.latents, two.latents) != is_merged
+
+
+def test_unknown_names_are_explained(engine: StepEngine) -> None:
+    with pytest.raises(SettingsError, match="Unknown scheduler"):
+        begin(engine, scheduler="heun9000")
+    with pytest.raises(SettingsError, match="No style LoRA"):
+        begin(engine, style_loras=(("papercut", 1.0),))
