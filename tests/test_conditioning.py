@@ -41,9 +41,7 @@ def test_without_an_identity_the_text_is_all_there_is(tiny_model: PhotoMaker) ->
     weights=st.lists(st.floats(0.01, 10), min_size=4, max_size=4),
     places=st.integers(1, 12),
 )
-def test_each_persons_share_of_the_stack_is_their_weight(
-    sizes: list[int], weights: list[float], places: int
-) -> None:
+def test_each_persons_share_of_the_stack_is_their_weight(sizes: list[int], weights: list[float], places: int) -> None:
     stacks = [torch.full((size, 1, 4), float(person)) for person, size in enumerate(sizes)]
     weights = weights[: len(sizes)]
     blended = blend_stacks(stacks, weights, places)

@@ -33,9 +33,7 @@ def test_v1_gives_one_token_a_photo_and_v2_two() -> None:
         assert (v2.version, v2.features(photos, torch.ones(3, 512)).shape) == ("v2", (3, 2, 256))
 
 
-def test_the_command_fails_when_a_tensor_is_over_tolerance(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_fails_when_a_tensor_is_over_tolerance(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(GOLDEN / "v1-one.json", tmp_path)
     golden = load_file(GOLDEN / "v1-one.safetensors")
     golden["text_pooled"][0, 0] += 2e-4

@@ -12,7 +12,8 @@ from photomaker_core.errors import PromptError
 from photomaker_core.model import PhotoMaker
 from photomaker_core.prompts import identity_prompt, place_trigger, text_only_prompt, without_trigger
 
-WORDS = st.sampled_from("a man woman boy walking by the sea in red hat, cinematic photo of old town".split())
+VOCABULARY = "a man woman boy walking by the sea in red hat, cinematic photo of old town"
+WORDS = st.sampled_from(VOCABULARY.split(" "))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_words_that_fall_out_of_a_long_prompt_are_named(tiny_model: PhotoMaker) 
 
 def test_a_person_named_too_late_is_explained(tiny_model: PhotoMaker) -> None:
     prompt = "in the sea " * 24 + "a man img"
-    with pytest.raises(PromptError, match="too late|first 75 tokens"):
+    with pytest.raises(PromptError, match=r"too late|first 75 tokens"):
         identity_prompt(tiny_model.base.text.tokenizers[0], prompt, "img", 4)
 
 
