@@ -94,13 +94,12 @@ def _upright_rgb(content: bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(content), formats=_FORMATS)
         if picture.width * picture.height > _MAX_PIXELS:
-            raise PhotoError(
-                f"{name} has {picture.width} x {picture.height} pixels, which is too many. "
-                "Please upload a copy of at most 64 megapixels."
-            )
+            raise PhotoError(_too_many_pixels(name))
         picture.seek(0)
         picture.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise PhotoError(_too_many_pixels(name)) from error
+    except UnidentifiedImageError as error:
         raise PhotoError(
             f"{name} is not a picture that can be read here. Please use a JPEG, PNG or WebP file."
         ) from error
@@ -115,7 +114,13 @@ def _upright_rgb(content: bytes, name: str) -> Image.Image:
         layered = upright.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")
         upright = Image.alpha_composite(white, layered)
-    return upright.convert("RGB")
+    plain = upright.convert("RGB")
+    plain.info = {}
+    return plain
+
+
+def _too_many_pixels(name: str) -> str:
+    return f"{name} has too many pixels. Please upload a copy of at most {_MAX_PIXELS // 1_000_000} megapixels."
 
 
 def _is_heic(content: bytes) -> bool:
