@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from photomaker_core.errors import ModelError
 from photomaker_core.text import TextEncoders
@@ -76,11 +75,12 @@ def load_base(source: str, hardware: Hardware) -> BaseModel:
             elif path.is_absolute() or source.startswith("."):
                 raise ModelError(f"There is no model folder at {path}.")
             pipeline = StableDiffusionXLPipeline.from_pretrained(source, dtype=hardware.dtype)
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise ModelError(
-            f"The base model “{source}” is neither a folder or file here nor reachable on the Hugging Face hub: {error}"
-        ) from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        if not path.exists() and isinstance(error, OSError):
+            raise ModelError(
+                f"The base model “{source}” is neither a folder or file here nor to be had from the Hugging Face hub. "
+                f"({error})"
+            ) from error
         raise ModelError(f"The base model “{source}” cannot be loaded: {error}") from error
     if getattr(pipeline, "text_encoder_2", None) is None or pipeline.unet.config.addition_embed_type != "text_time":
         raise ModelError(_NOT_SDXL.format(source=source))

@@ -125,7 +125,7 @@ class PhotoMaker:
     def _add_lora(self, name: str, weights: Mapping[str, Tensor]) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+                warnings.filterwarnings("ignore", module="peft")
                 self.base.pipeline.load_lora_weights(dict(weights), adapter_name=name)
         except (RuntimeError, ValueError, KeyError) as error:
             raise ModelError(

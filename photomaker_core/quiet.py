@@ -7,7 +7,7 @@ import warnings
 
 
 def hush_libraries() -> None:
-    """Call before anything imports diffusers or transformers; they read these variables on import."""
+    """Call before anything else imports diffusers or transformers: they log while they are imported, too."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="diffusers")
@@ -15,5 +15,7 @@ def hush_libraries() -> None:
     import diffusers
     import transformers
 
+    diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
