@@ -89,6 +89,7 @@ def model_loader(settings: Settings) -> Callable[[], PhotoMaker]:
         return load_photomaker(
             settings.photomaker_base,
             settings.photomaker_adapter,
+            base_config=settings.photomaker_base_config,
             face_embedder=InsightFaceEmbedder(folder) if folder else None,
             style_loras=settings.photomaker_style_loras,
             fuse_lora=settings.photomaker_fuse_lora,

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     discord_guild_id: int | None = None
     database_url: str = "sqlite+aiosqlite:///data/photomaker-bot.db"
     photomaker_base: str = str(NANO_BASE)
+    photomaker_base_config: Path | None = None
     photomaker_adapter: Path = NANO_ADAPTER
     photomaker_insightface_dir: Path | None = None
     photomaker_style_loras: dict[str, Path] = Field(default_factory=dict)

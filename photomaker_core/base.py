@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import SingleFileComponentError
+from safetensors import SafetensorError, safe_open
 
 from photomaker_core.errors import ModelError
 from photomaker_core.text import TextEncoders
@@ -58,24 +60,27 @@ class BaseModel:
         return bool(self.pipeline.config.force_zeros_for_empty_prompt)
 
 
-def load_base(source: str, hardware: Hardware) -> BaseModel:
+def load_base(source: str, hardware: Hardware, config: Path | None = None) -> BaseModel:
     """Load a base model from a folder, a single file or the hub.
 
-    Raises :class:`ModelError` with a sentence for the operator when it is missing, incomplete or not SDXL.
+    A single file holds weights only. Its configuration and tokenizers are SDXL's, from the hub, or those of
+    ``config``: a diffusers folder, in which weights may be missing. Raises :class:`ModelError` with a
+    sentence for the operator when the base is missing, incomplete or not SDXL.
     """
     path = Path(source)
     try:
-        if path.suffix in (".safetensors", ".ckpt"):
-            if not path.is_file():
-                raise ModelError(f"There is no model file at {path}.")
-            pipeline = StableDiffusionXLPipeline.from_single_file(source, dtype=hardware.dtype)
+        if path.suffix == ".safetensors":
+            _check_file(path)
+            pipeline = StableDiffusionXLPipeline.from_single_file(
+                source, config=None if config is None else str(config), torch_dtype=hardware.dtype
+            )
         else:
             if path.is_dir():
                 _check_folder(path)
             elif path.is_absolute() or source.startswith("."):
                 raise ModelError(f"There is no model folder at {path}.")
             pipeline = StableDiffusionXLPipeline.from_pretrained(source, dtype=hardware.dtype)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, SingleFileComponentError) as error:
         if not path.exists() and isinstance(error, OSError):
             raise ModelError(
                 f"The base model “{source}” is neither a folder or file here nor to be had from the Hugging Face hub. "
@@ -95,6 +100,14 @@ _NOT_SDXL = (
     "The base model “{source}” is no SDXL model (PhotoMaker needs SDXL's two text encoders; "
     "Stable Diffusion 1.5 and 2.x cannot work). Use an SDXL base such as stabilityai/stable-diffusion-xl-base-1.0."
 )
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"There is no model file at {path}.")
+    with safe_open(path, framework="pt") as file:
+        if not any(name.startswith("conditioner.embedders.1.") for name in file.keys()):  # noqa: SIM118 - no mapping
+            raise ModelError(_NOT_SDXL.format(source=path))
 
 
 def _check_folder(folder: Path) -> None:

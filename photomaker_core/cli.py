@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "--base", default=str(NANO_BASE), help="hub id, folder or .safetensors (default: the nano model)"
     )
     generate.add_argument(
+        "--base-config", type=Path, metavar="DIR", help="diffusers folder with the configuration of a .safetensors base"
+    )
+    generate.add_argument(
         "--adapter", type=Path, default=NANO_ADAPTER, help="photomaker-v1 or -v2, .bin or .safetensors"
     )
     generate.add_argument("--insightface", type=Path, metavar="DIR", help="folder of antelopev2, for V2 adapters")
@@ -108,6 +111,7 @@ def _generate(options: argparse.Namespace) -> int:
     model = load_photomaker(
         options.base,
         options.adapter,
+        base_config=options.base_config,
         face_embedder=InsightFaceEmbedder(options.insightface) if options.insightface else None,
         style_loras={path.stem: path for path in loras},
     )

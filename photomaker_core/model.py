@@ -142,6 +142,7 @@ def load_photomaker(
     base: str,
     adapter: Path,
     *,
+    base_config: Path | None = None,
     hardware: Hardware | None = None,
     face_embedder: FaceEmbedder | None = None,
     style_loras: Mapping[str, Path] | None = None,
@@ -149,12 +150,16 @@ def load_photomaker(
 ) -> PhotoMaker:
     """Load everything that a picture needs.
 
-    ``base`` is a hub id, a diffusers folder or a .safetensors file; ``adapter`` a ``photomaker-v1`` or
+    ``base`` is a hub id, a diffusers folder or a .safetensors file, then with an optional ``base_config``
+    (see :func:`~photomaker_core.base.load_base`); ``adapter`` a ``photomaker-v1`` or
     ``-v2`` file in either form; ``style_loras`` maps names to files. Raises :class:`ModelError`.
     """
     loaded = load_adapter(adapter)
     model = PhotoMaker(
-        load_base(base, hardware or best_hardware()), loaded, face_embedder=face_embedder, fuse_lora=fuse_lora
+        load_base(base, hardware or best_hardware(), base_config),
+        loaded,
+        face_embedder=face_embedder,
+        fuse_lora=fuse_lora,
     )
     for name, path in (style_loras or {}).items():
         model.add_style_lora(name, path)
