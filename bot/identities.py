@@ -55,8 +55,6 @@ class IdentityDesk:
         for share in shares:
             await self.store.owned(owner_id, share.identity_id)
         stacks = [await self._stack(share.identity_id) for share in shares]
-        if len(stacks) == 1:
-            return stacks[0]
         return blend_stacks(stacks, [share.weight for share in shares], MAX_MIXED_PHOTOS)
 
     async def _stack(self, identity_id: int) -> Tensor:

@@ -99,11 +99,14 @@ def blend_stacks(stacks: Sequence[Tensor], weights: Sequence[float], max_photos:
     """Mix several people's features ([N_i, T, D] each) into one stack of at most ``max_photos`` photos.
 
     A person's share of the stack is their weight (PhotoMaker, section 4.4); each person with a weight
-    above zero keeps at least one place, and few photos are repeated to fill a large share.
+    above zero keeps at least one place, and few photos are repeated to fill a large share. A person
+    alone keeps their own stack. Raises :class:`ValueError` when no weight is above zero.
     """
     wanted = [(stack, weight) for stack, weight in zip(stacks, weights, strict=True) if weight > 0]
     if not wanted:
         raise ValueError("at least one weight must be above zero")
+    if len(wanted) == 1:
+        return wanted[0][0]
     total = sum(weight for _, weight in wanted)
     places = _apportion([weight / total for _, weight in wanted], max(max_photos, len(wanted)))
     chosen = [

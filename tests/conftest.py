@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import simcord
 import torch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
+from bot.app import PhotoMakerBot  # noqa: E402
 from photomaker_core.adapter import load_adapter  # noqa: E402
 from photomaker_core.base import Hardware, load_base  # noqa: E402
 from photomaker_core.model import PhotoMaker  # noqa: E402
 from photomaker_core.quiet import hush_libraries  # noqa: E402
+from tests.server import Server, settings  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 TINY_BASE = GOLDEN / "tiny-sdxl"
@@ -28,3 +32,26 @@ hush_libraries()
 @pytest.fixture(scope="session")
 def tiny_model() -> PhotoMaker:
     return PhotoMaker(load_base(str(TINY_BASE), CPU), load_adapter(TINY_ADAPTER))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The simulated Discord waits for the slowest machine, and expected errors are no failures."""
+    for item in items:
+        if "simcord_env" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.simcord(settle_timeout=60.0, check_errors=False))
+
+
+@pytest.fixture
+def simcord_bot(tmp_path: Path, tiny_model: PhotoMaker) -> PhotoMakerBot:
+    return PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model)
+
+
+@pytest.fixture
+async def studio(simcord_env: simcord.Env, simcord_bot: PhotoMakerBot) -> AsyncIterator[Server]:
+    """A server with two members and the bot; in the end, errors that no member can cause fail the test."""
+    guild = simcord_env.create_guild("Studio")
+    ada, bob = (guild.add_member(simcord_env.create_user(name)) for name in ("ada", "bob"))
+    opened = Server(simcord_env, simcord_bot, guild.create_text_channel("pictures"), ada, bob)
+    yield opened
+    await opened.bot.close()
+    assert opened.unexpected_errors() == []

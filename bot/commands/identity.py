@@ -12,13 +12,13 @@ from discord.ext import commands
 
 from bot.commands.choosing import suggest_identities
 from bot.identities import IdentityDesk
+from bot.messages import listing
 from bot.names import checked_name, shown
 from photomaker_core.errors import PhotoError
 from photomaker_core.images import MAX_UPLOAD_BYTES, load_photo, tile, too_large
 from storage import IdentityInfo
 
 Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]
-MAX_LISTED: Final = 25
 _PREVIEW_SIDE_PX: Final = 256
 
 
@@ -70,10 +70,8 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         if not own:
             await interaction.edit_original_response(content="You have no identity yet. Add one with `/identity add`.")
             return
-        lines = [f"- {shown(info.name)}, {_photos(info)}, added {_day(info)}" for info in own[:MAX_LISTED]]
-        if len(own) > MAX_LISTED:
-            lines.append(f"… and {len(own) - MAX_LISTED} more")
-        await interaction.edit_original_response(content="\n".join(lines))
+        lines = [f"- {shown(info.name)}, {_photos(info)}, added {_day(info)}" for info in own]
+        await interaction.edit_original_response(content=listing(lines))
 
     @app_commands.command(description="Show a person's photos as they are stored")
     @app_commands.describe(name="Which of your identities")
