@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import discord
 from discord.ext import commands
@@ -19,6 +20,7 @@ from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.jobs import JobDesk
 from bot.requests import Limits
+from photomaker_core.errors import UserError
 from photomaker_core.faces import InsightFaceEmbedder
 from photomaker_core.model import PhotoMaker, load_photomaker
 from storage import Database
@@ -45,6 +47,7 @@ class PhotoMakerBot(commands.Bot):
         self.database: Database
         self.identities: IdentityDesk
         self.jobs: JobDesk
+        self.resumed = asyncio.Event()
 
     async def setup_hook(self) -> None:
         self.database = await Database.open(self.settings.database_url)
@@ -61,17 +64,25 @@ class PhotoMakerBot(commands.Bot):
             await self.tree.sync(guild=guild)
         else:
             await self.tree.sync()
-        self.gpu.loaded.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self._model_loaded))
-        self._resumed: asyncio.Task[None] | None = None
+        self.gpu.loaded.add_done_callback(self._on_loaded)
 
-    def _model_loaded(self) -> None:
+    def _on_loaded(self, _loaded: Future[PhotoMaker]) -> None:
+        if not self.is_closed():
+            self.loop.call_soon_threadsafe(self._start_resuming)
+
+    def _start_resuming(self) -> None:
+        self._resuming = self.loop.create_task(self._resume())
+
+    async def _resume(self) -> None:
         error = self.gpu.loaded.exception()
-        if error is not None:
-            log.error("the model could not be loaded: %s", error)
-            return
-        model = self.gpu.loaded.result()
-        log.info("PhotoMaker %s is ready on %s", model.version.upper(), model.base.hardware.device)
-        self._resumed = self.loop.create_task(self.jobs.resume())
+        if error is None:
+            model = self.gpu.loaded.result()
+            log.info("PhotoMaker %s is ready on %s", model.version.upper(), model.base.hardware.device)
+            await self.jobs.resume()
+        else:
+            trace = None if isinstance(error, UserError) else error
+            log.error("the model could not be loaded: %s", error, exc_info=trace)
+        self.resumed.set()
 
     async def close(self) -> None:
         await super().close()

@@ -78,7 +78,7 @@ def _demo(options: argparse.Namespace) -> int:
     hush_libraries()
     from bot.demo import serve_demo
 
-    _log_to_stderr("WARNING")
+    _log_to_stderr("ERROR")
     settings = load_settings(env_file=None, database_url=f"sqlite+aiosqlite:///{options.data / 'demo.db'}")
     asyncio.run(serve_demo(settings, options.data, options.port, open_browser=not options.no_browser))
     return 0

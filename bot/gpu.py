@@ -101,6 +101,7 @@ class GpuThread:
         self._thread = threading.Thread(target=self._run, name="gpu", daemon=True)
 
     def start(self) -> None:
+        self.loaded.set_running_or_notify_cancel()
         self._thread.start()
 
     @property
@@ -108,10 +109,14 @@ class GpuThread:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Stop after the current step and wait for it. Unfinished drawings get no further event."""
+        """Stop after the current step and wait for it. Unfinished drawings get no further event.
+
+        A model that is still loading is not waited for; its thread ends with the load or the process.
+        """
         self._stopping.set()
         self._inbox.put(None)
-        self._thread.join()
+        if self.loaded.done():
+            self._thread.join()
 
     def submit(self, drawing: Drawing, publish: Publish) -> None:
         """Queue a drawing; ``publish`` is called in the GPU thread, last with an event that ends it."""
@@ -209,9 +214,11 @@ class GpuThread:
             self._step(engine, group[: self._max_batch])
         for job in list(self._running):
             try:
-                self._advance(engine, job)
+                self._decode(engine, job)
             except Exception as error:
                 self._fail(job, error)
+            else:
+                self._tell(job)
 
     def _step(self, engine: StepEngine, group: Sequence[Generation]) -> None:
         """Step a group; when that fails, halve it until the generation at fault stands alone."""
@@ -226,10 +233,12 @@ class GpuThread:
             for job in [one for one in self._running if group[0] in one.generations]:
                 self._fail(job, error)
 
-    def _advance(self, engine: StepEngine, job: _Running) -> None:
+    def _decode(self, engine: StepEngine, job: _Running) -> None:
         for index, generation in enumerate(job.generations):
             if generation.is_done and index not in job.pictures:
                 job.pictures[index] = engine.finish(generation)
+
+    def _tell(self, job: _Running) -> None:
         if len(job.pictures) == len(job.generations):
             self._running.remove(job)
             job.publish(Finished([job.pictures[index] for index in range(len(job.generations))]))

@@ -82,11 +82,13 @@ class JobDesk:
         await self._submit(record)
 
     async def resume(self) -> None:
-        """Submit again what an earlier run accepted and did not finish."""
+        """Submit what an earlier run accepted and did not finish; jobs of this run are left alone."""
         for record in await self._store.unfinished():
             await self._submit(record)
 
     async def _submit(self, record: JobRecord) -> None:
+        if record.id in self._open:
+            return
         job = _OpenJob(record, DrawRequest.from_json(record.request))
         self._open[record.id] = job
         try:

@@ -47,13 +47,16 @@ class Server:
         return await self.command(member, "identity add", name=name, consent=consent, **options)
 
     async def quiet(self) -> None:
-        """Wait until no job is open and the bot rests."""
+        """Wait until no job is open and the bot rests; the model must be loaded or loading."""
+        await self.bot.resumed.wait()
         await self.env.settle()
         while self.bot.jobs.open_count:  # noqa: ASYNC110 - the bot has no reason to announce this
             await asyncio.sleep(0.02)
         await self.env.settle()
 
     async def restart(self, bot: PhotoMakerBot) -> None:
+        """Stop the bot as a service manager would, in the middle of whatever it does, and start another."""
+        await self.bot.close()
         await self.env.restart_bot(bot)
         self.bot = bot
 

@@ -1,0 +1,223 @@
+"""What becomes of an accepted job: progress, restarts, late replies, failures."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot import jobs
+from bot.app import PhotoMakerBot
+from photomaker_core.engine import Generation, StepEngine
+from photomaker_core.errors import ModelError
+from photomaker_core.model import PhotoMaker
+from tests.server import Server, settings, upload
+
+
+class SlowLoad:
+    """Loads the model when the test says so."""
+
+    def __init__(self, model: PhotoMaker) -> None:
+        self._model = model
+        self.may_load = threading.Event()
+
+    def __call__(self) -> PhotoMaker:
+        self.may_load.wait(60)
+        return self._model
+
+
+def rows(folder: Path, query: str, *values: object) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(folder / "bot.db")
+    try:
+        with connection:
+            return connection.execute(query, values).fetchall()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Steps stop until the event is set."""
+    going = threading.Event()
+    step = StepEngine.step
+
+    def held(engine: StepEngine, generations: list[Generation]) -> None:
+        going.wait(60)
+        step(engine, generations)
+
+    monkeypatch.setattr(StepEngine, "step", held)
+    return going
+
+
+async def accepted(studio: Server, **options: object) -> object:
+    """Start a drawing and return its interaction while it runs."""
+    return await studio.ada.slash(studio.channel, "imagine", **{"prompt": "a man img", "seed": 4, **options})
+
+
+async def test_a_job_that_a_restart_interrupted_is_drawn_afterwards(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event
+) -> None:
+    await studio.add(studio.ada, "newton")
+    results = [await accepted(studio, steps=100), await accepted(studio, seed=5)]
+    assert all(result.response.attachments == [] for result in results)  # type: ignore[attr-defined]
+    hold.set()
+    load = SlowLoad(tiny_model)
+    await studio.restart(PhotoMakerBot(settings(tmp_path), load=load))
+    assert set(rows(tmp_path, "SELECT state FROM jobs")) <= {("queued",), ("running",)}
+    load.may_load.set()
+    await studio.quiet()
+    for result in results:
+        assert len(result.response.attachments) == 1  # type: ignore[attr-defined]
+    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("done",), ("done",)]
+
+
+async def test_the_reply_shows_place_and_progress(
+    studio: Server, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "EDIT_INTERVAL_S", 0.0)
+    await studio.add(studio.ada, "newton")
+    running = await accepted(studio, steps=8)
+    waiting = await accepted(studio)
+    assert "1 job before yours" in waiting.response.content  # type: ignore[attr-defined]
+    hold.set()
+    await studio.quiet()
+    edits = [str(entry) for entry in studio.env.http_requests if entry.method == "PATCH" and "▰" in str(entry.json)]
+    assert any("▱" in edit for edit in edits)
+    assert len(running.response.attachments) == 1  # type: ignore[attr-defined]
+
+
+async def test_edits_keep_their_distance(studio: Server) -> None:
+    await studio.add(studio.ada, "newton")
+    before = len(studio.env.http_requests)
+    await studio.command(studio.ada, "imagine", prompt="a man img", steps=60)
+    calls = [entry for entry in studio.env.http_requests[before:] if entry.method == "PATCH"]
+    assert len(calls) <= 4
+
+
+async def test_after_the_tokens_life_the_picture_comes_as_a_message(
+    studio: Server, tmp_path: Path, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await studio.add(studio.ada, "newton")
+    result = await accepted(studio)
+    monkeypatch.setattr(jobs, "TOKEN_LIFETIME", timedelta(0))
+    hold.set()
+    await studio.quiet()
+    assert result.response.attachments == []  # type: ignore[attr-defined]
+    posted = studio.channel.history()[-1]
+    assert posted.content.startswith(f"<@{studio.ada.id}> “a man img”")
+    assert len(posted.attachments) == 1
+
+
+async def test_a_job_older_than_its_token_survives_a_restart(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event
+) -> None:
+    await studio.add(studio.ada, "newton")
+    await accepted(studio, steps=100)
+    rows(tmp_path, "UPDATE jobs SET created_at = ?", str(datetime.now(UTC) - timedelta(hours=3)))
+    hold.set()
+    load = SlowLoad(tiny_model)
+    await studio.restart(PhotoMakerBot(settings(tmp_path), load=load))
+    load.may_load.set()
+    await studio.quiet()
+    assert len(studio.channel.history()[-1].attachments) == 1
+
+
+async def test_a_failing_step_is_answered_with_a_reference(
+    studio: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await studio.add(studio.ada, "newton")
+
+    def broken(_engine: StepEngine, _generations: list[Generation]) -> None:
+        raise RuntimeError("cosmic ray")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StepEngine, "step", broken)
+        reply = await studio.command(studio.ada, "imagine", prompt="a man img")
+    assert "Sorry, something went wrong on my side" in reply.content
+    reference = reply.content.rpartition(": `")[2].strip("`")
+    assert reference in caplog.text
+    assert "cosmic ray" in caplog.text
+    assert "cosmic ray" not in reply.content
+    assert len((await studio.command(studio.ada, "imagine", prompt="a man img")).attachments) == 1
+    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("failed",), ("done",)]
+
+
+async def test_commands_wait_for_a_model_that_is_still_loading(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker
+) -> None:
+    await studio.add(studio.ada, "newton")
+    load = SlowLoad(tiny_model)
+    await studio.restart(PhotoMakerBot(settings(tmp_path), load=load))
+    drawing = asyncio.create_task(studio.command(studio.ada, "imagine", prompt="a man img"))
+    await asyncio.sleep(0.3)
+    assert not drawing.done()
+    load.may_load.set()
+    assert len((await drawing).attachments) == 1
+    assert rows(tmp_path, "SELECT count(*) FROM results") == [(1,)]
+
+
+async def test_a_model_that_does_not_load_is_told_to_the_operator_and_the_member(
+    studio: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await studio.add(studio.ada, "newton")
+
+    def fail() -> PhotoMaker:
+        raise ModelError("There is no PhotoMaker adapter at /nowhere.")
+
+    await studio.restart(PhotoMakerBot(settings(tmp_path), load=fail))
+    reply = await studio.command(studio.ada, "imagine", prompt="a man img")
+    assert reply.attachments == []
+    assert "no PhotoMaker adapter at /nowhere" in caplog.text
+    assert "no PhotoMaker adapter at /nowhere" in reply.content
+
+
+async def test_a_reply_that_was_deleted_does_not_harm_the_job(
+    studio: Server, tmp_path: Path, hold: threading.Event
+) -> None:
+    await studio.add(studio.ada, "newton")
+    result = await accepted(studio)
+    await result.response.message.delete()  # type: ignore[attr-defined]
+    hold.set()
+    await studio.quiet()
+    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("done",)]
+    assert len((await studio.command(studio.ada, "imagine", prompt="a man img")).attachments) == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_results_are_recorded_and_pictures_only_where_wanted(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, keep: bool
+) -> None:
+    await studio.restart(PhotoMakerBot(settings(tmp_path, keep_pictures=keep), load=lambda: tiny_model))
+    await studio.add(studio.ada, "newton", upload(3))
+    reply = await studio.command(studio.ada, "imagine", prompt="a man img", seed=40, count=2)
+    stored = rows(tmp_path, "SELECT seed, picture FROM results ORDER BY position")
+    assert [seed for seed, _ in stored] == [40, 41]
+    sent = [await file.read() for file in reply.attachments]
+    assert [picture for _, picture in stored] == (sent if keep else [None, None])
+
+
+async def test_a_full_disk_is_told_and_loses_nothing(
+    studio: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_full: Callable[[Server], object]
+) -> None:
+    await studio.add(studio.ada, "newton")
+    await make_full(studio)  # type: ignore[misc]
+    reply = await studio.add(studio.ada, "lenna", *[upload(seed) for seed in range(4)])
+    assert "disk is full, so nothing was stored" in reply.content
+    assert "newton" in (await studio.command(studio.ada, "identity list")).content
+
+
+@pytest.fixture
+def make_full() -> Callable[[Server], object]:
+    from sqlalchemy import text
+
+    async def fill(studio: Server) -> None:
+        async with studio.bot.database.transaction() as session:
+            pages = (await session.execute(text("PRAGMA page_count"))).scalar_one()
+            await session.execute(text(f"PRAGMA max_page_count={pages}"))
+
+    return fill
