@@ -15,6 +15,7 @@ from transformers import CLIPTokenizer, CLIPVisionModel
 from photomaker_core.errors import UserError
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
+from photomaker_core.nano.model import NANO_BASE
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.photomaker import PhotoMakerStage
@@ -38,7 +39,17 @@ class TrainConfig:
     options: dict[str, Any] = field(default_factory=dict)
 
     def portraits(self, work: Path) -> PortraitSet:
-        return portrait_set(work, self.data["identities"], self.data["pictures"])
+        try:
+            return portrait_set(work, self.data["identities"], self.data["pictures"])
+        except KeyError as error:
+            raise UserError(f"The configuration of stage {self.stage!r} lacks data.{error.args[0]}.") from error
+
+    def option(self, name: str) -> Any:
+        """An option that the stage cannot do without; raises :class:`UserError` when it is not there."""
+        try:
+            return self.options[name]
+        except KeyError as error:
+            raise UserError(f"The configuration of stage {self.stage!r} lacks options.{name}.") from error
 
     def input(self, name: str, work: Path) -> Path:
         """A folder or file that this run builds on; raises :class:`UserError` when it is not there."""
@@ -77,13 +88,12 @@ def _vae(config: TrainConfig, work: Path) -> Stage:
 
 def _text_to_image(config: TrainConfig, work: Path) -> Stage:
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work)).requires_grad_(False)
-    tokenizers = [
-        CLIPTokenizer.from_pretrained(config.input("tokenizers", work) / name) for name in ("tokenizer", "tokenizer_2")
-    ]
+    folder = config.input("tokenizers", work) if "tokenizers" in config.inputs else NANO_BASE
+    tokenizers = [CLIPTokenizer.from_pretrained(folder / name) for name in ("tokenizer", "tokenizer_2")]
     encoders = new_text_encoders(
         len(tokenizers[0]), (tokenizers[0].pad_token_id, tokenizers[1].pad_token_id), config.loop.seed
     )
-    scheduler = EulerDiscreteScheduler(**config.options["noise_schedule"])
+    scheduler = EulerDiscreteScheduler(**config.option("noise_schedule"))
     pipeline = StableDiffusionXLPipeline(
         vae=vae,
         text_encoder=encoders[0],
@@ -104,7 +114,7 @@ def _vision(config: TrainConfig, work: Path) -> Stage:
 
 
 def _photomaker(config: TrainConfig, work: Path) -> Stage:
-    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work))
+    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=torch.float32)
     tower = CLIPVisionModel.from_pretrained(config.input("vision", work))
     projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
     torch.manual_seed(config.loop.seed)
@@ -116,9 +126,9 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         encoder,
         _latents(config, work, pipeline.vae),
         _objective(config, pipeline.scheduler),
-        lora_rank=options["lora_rank"],
+        lora_rank=config.option("lora_rank"),
         lora_learning_rate=config.learning_rate,
-        id_learning_rate=options["id_learning_rate"],
+        id_learning_rate=config.option("id_learning_rate"),
         null_text=options.get("null_text", 0.1),
         masked_loss=options.get("masked_loss", 0.5),
         most_id_photos=options.get("most_id_photos", 4),

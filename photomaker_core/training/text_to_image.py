@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
 from random import Random
@@ -74,7 +75,8 @@ class TextToImageStage:
         tile(pictures, columns=4).save(path)
 
     def export(self, folder: Path) -> None:
-        self._pipeline.save_pretrained(folder)
+        """Write the pipeline in half precision, the size that bases are published in."""
+        copy.deepcopy(self._pipeline).to(torch.float16).save_pretrained(folder)
 
 
 def drop_text(text: TextEncoders, embedding: TextEmbedding, share: float, rng: Random) -> TextEmbedding:

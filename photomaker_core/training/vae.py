@@ -37,7 +37,7 @@ class VaeStage:
         kl = posterior.kl().mean()
         squared = functional.mse_loss(restored, pixels)
         loss = pixel_loss + _SQUARED_WEIGHT * squared + _EDGE_WEIGHT * edge_loss + _KL_WEIGHT * kl
-        return loss, {"pixel_l1": float(pixel_loss), "kl": float(kl)}
+        return loss, {"pixel_l1": pixel_loss.item(), "kl": kl.item()}
 
     @torch.no_grad()
     def sample(self, path: Path) -> None:
