@@ -145,7 +145,7 @@ def test_a_training_that_was_interrupted_takes_the_same_steps(here: Path) -> Non
     exported = [load_file(f"{work}/vae/export/diffusion_pytorch_model.safetensors") for work in ("straight", "resumed")]
     assert all(exported[0][name].equal(exported[1][name]) for name in exported[0])
     for work in ("straight", "resumed"):
-        with open(f"{work}/vae/log.csv", newline="") as file:
+        with Path(work, "vae", "log.csv").open(newline="") as file:
             assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
 
 

@@ -122,6 +122,11 @@ class Scene:
     medium: str = "photo"
     texture_seed: int = 0
 
+    @property
+    def is_id_photo(self) -> bool:
+        """Whether the picture shows the person as they are, in colour."""
+        return self.medium == "photo" and self.dyed_hair is None
+
 
 def random_identity(rng: Random) -> Identity:
     sex = rng.choice(("male", "female"))

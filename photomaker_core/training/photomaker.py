@@ -29,7 +29,8 @@ class PhotoMakerStage:
     """Draws each target picture from one to four other pictures of the same person.
 
     ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
-    a picture's loss counts inside the person's mask only.
+    a picture's loss counts inside the person's mask only; ``dyed_hair`` the share of targets whose caption
+    names another hair colour than the photos show, so that the prompt has the last word.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class PhotoMakerStage:
         null_text: float = 0.1,
         masked_loss: float = 0.5,
         most_id_photos: int = 4,
+        dyed_hair: float = 0.0,
     ) -> None:
         self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
         self._portraits, self._objective = portraits, objective
         self._learning_rates = (lora_learning_rate, id_learning_rate)
         self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
+        self._dyed_hair = dyed_hair
         self._text = TextEncoders(
             (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
         )
@@ -72,7 +75,7 @@ class PhotoMakerStage:
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
-        examples = self._portraits.random_examples(batch_size, rng)
+        examples = self._portraits.random_examples(batch_size, rng, self._dyed_hair)
         captions = self._portraits.captions(examples, rng, describe_identity=False)
         photos = [self._portraits.id_photos(example, rng, self._most_id_photos) for example in examples]
         pixels = self._portraits.clip_pixels([one for group in photos for one in group], self._id_encoder.image_size_px)

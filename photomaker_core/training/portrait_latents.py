@@ -34,6 +34,14 @@ class PortraitLatents:
 
     def __init__(self, portraits: PortraitSet, latents: NDArray[np.float16]) -> None:
         self.portraits, self._latents = portraits, latents
+        self._id_photos: list[list[int]] = []
+        self._dyed: list[Example] = []
+        for index in range(portraits.identity_count):
+            scenes = [portraits.scene(index, picture) for picture in range(portraits.pictures_per_identity)]
+            self._id_photos.append([number for number, one in enumerate(scenes) if one.is_id_photo])
+            self._dyed += [
+                Example(index, number) for number, one in enumerate(scenes) if one.dyed_hair and one.medium == "photo"
+            ]
 
     @classmethod
     def cached(cls, portraits: PortraitSet, vae: AutoencoderKL, path: Path) -> PortraitLatents:
@@ -48,12 +56,16 @@ class PortraitLatents:
             np.save(path, stacked.reshape(*pictures.shape[:2], *stacked.shape[1:]))
         return cls(portraits, np.load(path))
 
-    def random_examples(self, count: int, rng: Random) -> list[Example]:
-        portraits = self.portraits
+    def random_examples(self, count: int, rng: Random, dyed_hair: float = 0.0) -> list[Example]:
+        """Any pictures, but a share ``dyed_hair`` in which the caption overrules the person's own hair colour."""
         return [
-            Example(rng.randrange(portraits.identity_count), rng.randrange(portraits.pictures_per_identity))
+            rng.choice(self._dyed) if self._dyed and rng.random() < dyed_hair else self._any_example(rng)
             for _ in range(count)
         ]
+
+    def random_id_photos(self, count: int, rng: Random) -> list[Example]:
+        people = [rng.randrange(self.portraits.identity_count) for _ in range(count)]
+        return [Example(person, rng.choice(self._id_photos[person])) for person in people]
 
     def latents(self, examples: list[Example]) -> Tensor:
         return torch.from_numpy(np.stack([self._latents[one.identity, one.picture] for one in examples])).float()
@@ -76,9 +88,10 @@ class PortraitLatents:
         return functional.interpolate(masks.unsqueeze(1).float(), self._latents.shape[-2:], mode="area")
 
     def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
-        """One to ``most`` pictures of the same person other than ``example``."""
-        others = [number for number in range(self.portraits.pictures_per_identity) if number != example.picture]
-        return [Example(example.identity, number) for number in rng.sample(others, rng.randint(1, most))]
+        """One to ``most`` photos of the same person other than ``example``."""
+        others = [number for number in self._id_photos[example.identity] if number != example.picture]
+        chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
+        return [Example(example.identity, number) for number in chosen]
 
     def clip_pixels(self, examples: list[Example], side_px: int) -> Tensor:
         """ID photos as a CLIP vision tower takes them, [N, 3, side_px, side_px]."""
@@ -86,6 +99,10 @@ class PortraitLatents:
         pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
         resized = functional.interpolate(pixels, (side_px, side_px), mode="bicubic", antialias=True).clamp(0, 1)
         return (resized - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
+
+    def _any_example(self, rng: Random) -> Example:
+        portraits = self.portraits
+        return Example(rng.randrange(portraits.identity_count), rng.randrange(portraits.pictures_per_identity))
 
 
 @torch.no_grad()

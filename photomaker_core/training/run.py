@@ -132,6 +132,7 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         null_text=options.get("null_text", 0.1),
         masked_loss=options.get("masked_loss", 0.5),
         most_id_photos=options.get("most_id_photos", 4),
+        dyed_hair=options.get("dyed_hair", 0.0),
     )
 
 

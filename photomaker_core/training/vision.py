@@ -28,7 +28,7 @@ _NUMBER_WEIGHT: Final = 2.0
 
 
 class VisionStage:
-    """Classification of an identity's words and regression of its numbers from any of its pictures."""
+    """Classification of an identity's words and regression of its numbers from any of their photos."""
 
     def __init__(self, tower: CLIPVisionModel, portraits: PortraitLatents, learning_rate: float) -> None:
         self._tower, self._portraits, self._learning_rate = tower, portraits, learning_rate
@@ -51,7 +51,7 @@ class VisionStage:
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
-        return self._loss(self._portraits.random_examples(batch_size, rng))
+        return self._loss(self._portraits.random_id_photos(batch_size, rng))
 
     def sample(self, path: Path) -> None:
         """There is no picture to show; the log holds the accuracies."""
