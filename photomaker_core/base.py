@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
@@ -12,7 +13,9 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError, safe_open
 
 from photomaker_core.errors import ModelError
-from photomaker_core.text import TextEncoders
+from photomaker_core.text import TextEmbeddingCache, TextEncoders
+
+_TEXT_CACHE_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,9 @@ class BaseModel:
         self.unet: UNet2DConditionModel = pipeline.unet
         self.vae: AutoencoderKL = pipeline.vae
         self.text = TextEncoders(
-            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
+            (pipeline.tokenizer, pipeline.tokenizer_2),
+            (pipeline.text_encoder, pipeline.text_encoder_2),
+            TextEmbeddingCache(_TEXT_CACHE_BYTES),
         )
 
     @property

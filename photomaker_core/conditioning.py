@@ -98,7 +98,7 @@ def condition(
 def blend_stacks(stacks: Sequence[Tensor], weights: Sequence[float], max_photos: int) -> Tensor:
     """Mix several people's features ([N_i, T, D] each) into one stack of at most ``max_photos`` photos.
 
-    A person's share of the stack is their weight (PhotoMaker, section 4.4); each person with a weight
+    A person's share of the stack is their weight (PhotoMaker, identity mixing); each person with a weight
     above zero keeps at least one place, and few photos are repeated to fill a large share. A person
     alone keeps their own stack. Raises :class:`ValueError` when no weight is above zero.
     """

@@ -1,6 +1,6 @@
 """Prompts with a trigger word: finding the class word, and making room for the ID features.
 
-The semantics are those of PhotoMaker (arXiv 2312.04461, section 3.1, and its reference code): the
+The semantics are those of PhotoMaker (arXiv 2312.04461, section 3.2, and its reference code): the
 class word before the trigger is repeated once per ID token, and those places are later replaced by the
 stacked ID embedding. Called by the conditioning, and by the bot to check what a member typed.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +20,46 @@ class TextEmbedding:
     def zeros_like(self) -> TextEmbedding:
         return TextEmbedding(torch.zeros_like(self.tokens), torch.zeros_like(self.pooled))
 
+    @property
+    def size_bytes(self) -> int:
+        return self.tokens.nbytes + self.pooled.nbytes
+
+
+class TextEmbeddingCache:
+    """The embeddings used last, by token ids, in at most ``max_bytes``. Whoever gets one must not change it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._size_bytes = max_bytes, 0
+        self._kept: OrderedDict[bytes, TextEmbedding] = OrderedDict()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def find(self, key: bytes) -> TextEmbedding | None:
+        embedding = self._kept.get(key)
+        if embedding is not None:
+            self._kept.move_to_end(key)
+        return embedding
+
+    def keep(self, key: bytes, embedding: TextEmbedding) -> None:
+        self._kept[key] = embedding
+        self._size_bytes += embedding.size_bytes
+        while self._size_bytes > self._max_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._size_bytes -= oldest.size_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class TextEncoders:
-    """Both tokenizers with their encoders; ``tokenizers[0]`` is the one prompts are decoded with."""
+    """Both tokenizers with their encoders; ``tokenizers[0]`` is the one prompts are decoded with.
+
+    With a ``cache`` the same ids are embedded once; only for encoders that do not change.
+    """
 
     tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
     encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
+    cache: TextEmbeddingCache | None = None
 
     @property
     def width(self) -> int:
@@ -59,6 +93,16 @@ class TextEncoders:
         Both penultimate hidden states are concatenated on features; the pooled embedding is the second
         encoder's projected output (Podell et al. 2023, SDXL, section 2.1).
         """
+        if self.cache is None:
+            return self._run(first, second)
+        key = torch.cat([first, second]).numpy().tobytes()
+        embedding = self.cache.find(key)
+        if embedding is None:
+            embedding = self._run(first, second)
+            self.cache.keep(key, embedding)
+        return embedding
+
+    def _run(self, first: Tensor, second: Tensor) -> TextEmbedding:
         outputs = [
             encoder(ids.to(self.device), output_hidden_states=True)
             for encoder, ids in zip(self.encoders, (first, second), strict=True)

@@ -14,6 +14,7 @@ from photomaker_core.engine import Generation, GenerationSettings, StepEngine
 from photomaker_core.errors import SettingsError
 from photomaker_core.model import PhotoMaker
 from photomaker_core.schedulers import SCHEDULER_NAMES
+from photomaker_core.text import TextEmbedding, TextEmbeddingCache
 
 SMALL = {"width": 64, "height": 64}
 TOLERANCE = 1e-4
@@ -112,3 +113,36 @@ def test_unknown_names_are_explained(engine: StepEngine) -> None:
         begin(engine, scheduler="heun9000")
     with pytest.raises(SettingsError, match="No style LoRA"):
         begin(engine, style_loras=(("papercut", 1.0),))
+
+
+def test_a_prompt_that_was_drawn_before_runs_no_text_encoder(engine: StepEngine) -> None:
+    features = torch.randn(2, 1, 256, generator=torch.Generator().manual_seed(3))
+    calls: list[torch.nn.Module] = []
+    hooks = [
+        encoder.register_forward_hook(lambda module, *_: calls.append(module))
+        for encoder in engine.model.base.text.encoders
+    ]
+    first = engine.condition("a man img on the roof", "blurry", features)
+    assert len(calls) == 6
+    again = engine.condition("a man img on the roof", "blurry", features)
+    other = engine.condition("a man img on the roof", "blurry", features.neg())
+    for hook in hooks:
+        hook.remove()
+    assert len(calls) == 6
+    assert torch.equal(first.merged.tokens, again.merged.tokens)
+    assert torch.equal(first.text.tokens, other.text.tokens)
+    assert not torch.allclose(first.merged.tokens, other.merged.tokens)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 4)), max_size=40))
+def test_the_text_cache_keeps_the_last_used_within_its_bound(uses: list[tuple[int, int]]) -> None:
+    cache = TextEmbeddingCache(max_bytes=160)
+    for number, size in uses:
+        key = bytes([number])
+        found = cache.find(key)
+        if found is None:
+            cache.keep(key, TextEmbedding(torch.full((size, 4), float(number)), torch.zeros(1, 2)))
+            found = cache.find(key)
+        assert found is not None
+        assert float(found.tokens[0, 0]) == number
+        assert cache.size_bytes <= 160

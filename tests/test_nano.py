@@ -1,0 +1,81 @@
+"""The embedded model: its training data are what they claim, and its pictures follow prompt and photos."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.model import PhotoMaker, load_photomaker
+from photomaker_core.nano.captions import caption
+from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
+from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
+from photomaker_core.nano.portraits import COLOURS, SIZE_PX, draw
+from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, identity_prompt, place_trigger
+
+people = st.integers(0, 10**7)
+pictures = st.integers(0, 30)
+
+
+@given(people, pictures)
+@settings(max_examples=10, deadline=None)
+def test_a_number_is_always_the_same_picture(person: int, picture: int) -> None:
+    first, second = (draw(identity_number(person), scene_number(person, picture)) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert one.size == (SIZE_PX, SIZE_PX)
+        assert one.tobytes() == other.tobytes()
+    covered = np.asarray(first[1]).mean() / 255
+    assert 0.15 < covered < 0.9, "the mask covers the person, not the picture"
+
+
+@given(people, pictures, st.integers(), st.booleans())
+@settings(deadline=None)
+def test_captions_fit_photomaker(nano: PhotoMaker, person: int, picture: int, seed: int, describe: bool) -> None:
+    identity, scene = identity_number(person), scene_number(person, picture)
+    text = caption(identity, scene, Random(seed), describe_identity=describe)
+    assert text == caption(identity, scene, Random(seed), describe_identity=describe)
+    placed = place_trigger(text)
+    assert f"{identity.class_word} {DEFAULT_TRIGGER_WORD}" in placed.text
+    for tokenizer in nano.base.text.tokenizers:
+        expanded = identity_prompt(tokenizer, placed.text, DEFAULT_TRIGGER_WORD, 4)
+        assert not expanded.dropped_text
+    if not describe:
+        assert ("hair" in text) <= (scene.dyed_hair is not None)
+        assert not any(word in text for word in ("skin", "beard", "eyes", "bald"))
+
+
+@pytest.fixture(scope="module")
+def nano() -> PhotoMaker:
+    return load_photomaker(str(NANO_BASE), NANO_ADAPTER)
+
+
+def drawn(nano: PhotoMaker, person: int, prompt: str, seeds: range) -> NDArray[np.float32]:
+    """Pictures of a held-out person, [seeds, height, width, 3] in 0..255."""
+    number = FIRST_HELD_OUT_IDENTITY + person
+    photos = [draw(identity_number(number), scene_number(number, picture))[0] for picture in range(3)]
+    engine = StepEngine(nano)
+    conditioning = engine.condition(prompt, None, nano.encode_photos(photos))
+    generations = [
+        engine.begin(conditioning, GenerationSettings(width=SIZE_PX, height=SIZE_PX, steps=12, seed=seed))
+        for seed in seeds
+    ]
+    while not generations[0].is_done:
+        engine.step(generations)
+    return np.stack([np.asarray(engine.finish(one), dtype=np.float32) for one in generations])
+
+
+def nearest(colour: NDArray[np.float32], names: dict[str, tuple[int, int, int]]) -> str:
+    return min(names, key=lambda name: float(np.square(colour - np.asarray(names[name])).sum()))
+
+
+@pytest.mark.parametrize("background", ["yellow", "blue", "green", "red"])
+def test_pictures_follow_the_background(nano: PhotoMaker, background: str) -> None:
+    pictures = drawn(nano, 3, f"a man img on a {background} background", range(4))
+    corners = np.concatenate([pictures[:, 4:20, 4:20], pictures[:, 4:20, -20:-4]], axis=2)
+    named = {name: COLOURS[name] for name in ("yellow", "blue", "green", "red", "white", "black")}
+    assert [nearest(np.median(one, axis=(0, 1)), named) for one in corners].count(background) >= 3
