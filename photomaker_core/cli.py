@@ -1,4 +1,4 @@
-"""The ``photomaker`` command: generate pictures, check parity with the reference, train.
+"""The ``photomaker`` command: generate pictures, check parity with the reference, train, evaluate.
 
 The commands import what they need themselves: ``--help`` answers at once, and the libraries are hushed
 before they load.
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from photomaker_core.aspects import DEFAULT_ASPECT, aspect_named
 from photomaker_core.errors import UserError
+from photomaker_core.evaluation import command as evaluation
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.quiet import hush_libraries
 from photomaker_core.styles import STYLES, style_named
@@ -88,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path, metavar="CONFIG")
     train.add_argument("--work", type=Path, default=Path("runs"), metavar="DIR", help="where runs lie (default: runs)")
     train.set_defaults(run=_train)
+
+    evaluation.add_options(
+        commands.add_parser("evaluate", help="measure likeness, agreement with the text, and speed, as the paper does")
+    )
     return parser
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from photomaker_core.errors import ModelError, PhotoError
 
+_ARCFACE_WIDTH: Final = 512
 _DETECTION_SIZES_PX: Final = tuple(range(640, 255, -64))
 
 
@@ -52,12 +53,32 @@ class InsightFaceEmbedder:
     def fingerprint(self) -> str:
         return "insightface-antelopev2"
 
+    @property
+    def width(self) -> int:
+        """How many numbers an embedding has."""
+        return _ARCFACE_WIDTH
+
     def embed(self, photo: Image.Image) -> Tensor:
+        face = self._largest_face(photo)
+        if face is None:
+            raise PhotoError(
+                "There is no face to be found in this photo. Choose one in which the face is in plain view."
+            )
+        return torch.from_numpy(np.asarray(face.embedding, dtype=np.float32))
+
+    def crop(self, photo: Image.Image) -> Image.Image | None:
+        """The largest face, cut out; ``None`` when there is no face."""
+        face = self._largest_face(photo)
+        if face is None:
+            return None
+        left, top, right, bottom = (int(edge) for edge in face.bbox)
+        return photo.crop((left, top, right, bottom))
+
+    def _largest_face(self, photo: Image.Image) -> Any:
         bgr = np.asarray(photo.convert("RGB"))[:, :, ::-1]
         for side in _DETECTION_SIZES_PX:
             self._app.prepare(ctx_id=0, det_size=(side, side))
             faces = self._app.get(bgr)
             if faces:
-                largest = max(faces, key=lambda face: (face.bbox[2] - face.bbox[0]) * (face.bbox[3] - face.bbox[1]))
-                return torch.from_numpy(np.asarray(largest.embedding, dtype=np.float32))
-        raise PhotoError("There is no face to be found in this photo. Choose one in which the face is in plain view.")
+                return max(faces, key=lambda face: (face.bbox[2] - face.bbox[0]) * (face.bbox[3] - face.bbox[1]))
+        return None

@@ -1,4 +1,4 @@
-"""Where the embedded nano model lies inside the package: an ordinary base folder and adapter file."""
+"""Where the embedded nano model lies inside the package: an ordinary base folder, adapter file and judge."""
 
 from __future__ import annotations
 
@@ -9,3 +9,4 @@ _WEIGHTS: Final = Path(__file__).parent / "weights"
 
 NANO_BASE: Final = _WEIGHTS / "base"
 NANO_ADAPTER: Final = _WEIGHTS / "photomaker-v1.safetensors"
+NANO_JUDGE: Final = _WEIGHTS / "judge.safetensors"

@@ -93,11 +93,15 @@ class PortraitLatents:
         chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
         return [Example(example.identity, number) for number in chosen]
 
+    def pixels(self, examples: list[Example]) -> Tensor:
+        """The pictures themselves, [N, 3, H, W] in 0..1."""
+        pictures = np.stack([self.portraits.pictures[one.identity, one.picture] for one in examples])
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
     def clip_pixels(self, examples: list[Example], side_px: int) -> Tensor:
         """ID photos as a CLIP vision tower takes them, [N, 3, side_px, side_px]."""
-        pictures = np.stack([self.portraits.pictures[one.identity, one.picture] for one in examples])
-        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-        resized = functional.interpolate(pixels, (side_px, side_px), mode="bicubic", antialias=True).clamp(0, 1)
+        pixels, size = self.pixels(examples), (side_px, side_px)
+        resized = functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
         return (resized - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
 
     def _any_example(self, rng: Random) -> Example:

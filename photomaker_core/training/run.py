@@ -15,9 +15,11 @@ from transformers import CLIPTokenizer, CLIPVisionModel
 from photomaker_core.errors import UserError
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
+from photomaker_core.nano.judge import PortraitJudge
 from photomaker_core.nano.model import NANO_BASE
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.judge import JudgeStage
 from photomaker_core.training.photomaker import PhotoMakerStage
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.text_to_image import TextToImageStage
@@ -105,12 +107,28 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
     )
-    return TextToImageStage(pipeline, _latents(config, work, vae), _objective(config, scheduler), config.learning_rate)
+    return TextToImageStage(
+        pipeline,
+        _latents(config, work, vae),
+        _objective(config, scheduler),
+        config.learning_rate,
+        null_text=config.options.get("null_text", 0.1),
+        dyed_hair=config.options.get("dyed_hair", 0.0),
+    )
 
 
 def _vision(config: TrainConfig, work: Path) -> Stage:
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
     return VisionStage(new_vision_tower(config.loop.seed), _latents(config, work, vae), config.learning_rate)
+
+
+def _judge(config: TrainConfig, work: Path) -> Stage:
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
+    torch.manual_seed(config.loop.seed)
+    portraits = _latents(config, work, vae)
+    return JudgeStage(
+        PortraitJudge(), vae, portraits, config.learning_rate, through_vae=config.options.get("through_vae", 0.25)
+    )
 
 
 def _photomaker(config: TrainConfig, work: Path) -> Stage:
@@ -149,6 +167,7 @@ def _objective(config: TrainConfig, scheduler: Any) -> DiffusionObjective:
 _STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {
     "vae": _vae,
     "vision": _vision,
+    "judge": _judge,
     "text_to_image": _text_to_image,
     "photomaker": _photomaker,
 }

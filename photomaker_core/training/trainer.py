@@ -25,7 +25,10 @@ from tqdm import tqdm
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """How long and how to train. ``mixed_precision``: ``no``, ``bf16`` or ``fp16``."""
+    """How long and how to train. ``mixed_precision``: ``no``, ``bf16`` or ``fp16``.
+
+    Samples are drawn every ``sample_every`` steps and after the last; 0 draws none.
+    """
 
     steps: int
     batch_size: int
@@ -119,7 +122,7 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
             progress.set_postfix(loss=f"{total:.4f}")
         if done % settings.checkpoint_every == 0 or done == settings.steps:
             state.save(done)
-        if done % settings.sample_every == 0 or done == settings.steps:
+        if settings.sample_every and (done % settings.sample_every == 0 or done == settings.steps):
             with _averaged(ema, parameters):
                 stage.sample(folder / f"sample-{done:06d}.png")
     progress.close()

@@ -1,0 +1,1 @@
+"""How good the pictures are: the paper's comparison on any base and adapter."""

@@ -1,0 +1,58 @@
+"""The formulas of the comparison, on features that some network made.
+
+Embeddings are [N, D]; cosines and shares are in -1..1 and 0..1 (the report multiplies by 100).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def mean_cosine(one: Tensor, other: Tensor) -> float:
+    """The mean cosine of every row of ``one`` with every row of ``other``; rows of NaN do not count."""
+    first, second = (functional.normalize(_finite(rows), dim=-1) for rows in (one, other))
+    return float((first @ second.T).mean()) if len(first) and len(second) else float("nan")
+
+
+def paired_cosine(one: Tensor, other: Tensor) -> float:
+    """The mean cosine of row i of ``one`` with row i of ``other``."""
+    return float(functional.cosine_similarity(one, other).mean())
+
+
+def ranks_among(embeddings: Tensor, people: Tensor, own: Sequence[int]) -> list[int]:
+    """Where each picture's person stands among ``people`` [P, D], ordered by cosine; 0 is the nearest.
+
+    A row of NaN (no face was found) ranks last.
+    """
+    cosines = functional.normalize(embeddings, dim=-1) @ functional.normalize(people, dim=-1).T
+    ranks = []
+    for row, index in zip(cosines, own, strict=True):
+        ranks.append(len(people) - 1 if row.isnan().any() else int((row > row[index]).sum()))
+    return ranks
+
+
+def pair_distance(features: Tensor) -> float:
+    """The mean squared distance of each row to the next, the last to the first: LPIPS on LPIPS features."""
+    rows = _finite(features)
+    if len(rows) < 2:
+        return float("nan")
+    return float((rows - rows.roll(-1, 0)).square().sum(-1).mean())
+
+
+def frechet_distance(one: Tensor, other: Tensor) -> float:
+    """The Fréchet distance of two Gaussians fitted to the rows (Heusel et al. 2017, FID)."""
+    first, second = one.double(), other.double()
+    if min(len(first), len(second)) < 2:
+        return float("nan")
+    means = (first.mean(0) - second.mean(0)).square().sum()
+    covariances = first.T.cov(), second.T.cov()
+    eigenvalues = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp(min=0)
+    return float(means + covariances[0].trace() + covariances[1].trace() - 2 * eigenvalues.sqrt().sum())
+
+
+def _finite(rows: Tensor) -> Tensor:
+    return rows[rows.isfinite().all(-1)]

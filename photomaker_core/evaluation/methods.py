@@ -1,0 +1,123 @@
+"""The methods that are compared: how each makes a person known to the model, and draws them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from PIL import Image
+from torch import Tensor
+
+from photomaker_core.adapter import load_adapter
+from photomaker_core.base import best_hardware, load_base
+from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.evaluation.people import Person
+from photomaker_core.evaluation.prompts import EvaluationPrompt
+from photomaker_core.model import PhotoMaker
+from photomaker_core.training.dreambooth import IDENTIFIER, DreamBooth, personalise
+
+_BATCH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One picture to draw."""
+
+    prompt: EvaluationPrompt
+    seed: int
+
+
+Drawer = Callable[[Sequence[Wish]], list[Image.Image]]
+
+
+class Method(Protocol):
+    """A way to draw a certain person."""
+
+    @property
+    def name(self) -> str:
+        """The row in the table."""
+
+    def personalise(self, person: Person) -> Drawer:
+        """Make ``person`` known; what it returns draws them."""
+
+
+@dataclass(slots=True)
+class PhotoMakerMethod:
+    """The ID photos through the ID encoder; ``photos`` is how many of them."""
+
+    model: PhotoMaker
+    settings: GenerationSettings
+    photos: int = 4
+    name: str = "PhotoMaker"
+
+    def personalise(self, person: Person) -> Drawer:
+        return drawer(
+            self.model, self.settings, person.class_word, self.model.encode_photos(person.photos[: self.photos])
+        )
+
+
+@dataclass(slots=True)
+class TextOnlyMethod:
+    """The base model without any knowledge of the person: what identity scores chance gives."""
+
+    model: PhotoMaker
+    settings: GenerationSettings
+    name: str = "Text only"
+
+    def personalise(self, person: Person) -> Drawer:
+        return drawer(self.model, self.settings, person.class_word, None)
+
+
+@dataclass(slots=True)
+class DreamBoothMethod:
+    """A LoRA trained for each person (Ruiz et al. 2023); the base is loaded anew for each."""
+
+    base: str
+    adapter: Path
+    settings: GenerationSettings
+    training: DreamBooth
+    photos: int = 4
+    name: str = "DreamBooth"
+
+    def personalise(self, person: Person) -> Drawer:
+        with tempfile.TemporaryDirectory() as folder:
+            lora = personalise(self.base, person.photos[: self.photos], person.class_word, self.training, Path(folder))
+            model = without_adapter(self.base, self.adapter)
+            model.add_style_lora("dreambooth", lora)
+        settings = replace(self.settings, style_loras=(("dreambooth", 1.0),))
+        return drawer(model, settings, f"{IDENTIFIER} {person.class_word}", None)
+
+
+def without_adapter(base: str, adapter: Path) -> PhotoMaker:
+    """The base model as it is: an adapter without its LoRA, whose ID encoder nobody asks."""
+    loaded = replace(load_adapter(adapter), lora_weights={})
+    return PhotoMaker(load_base(base, best_hardware()), loaded)
+
+
+def drawer(model: PhotoMaker, settings: GenerationSettings, subject: str, id_features: Tensor | None) -> Drawer:
+    """Draws with the step engine, several pictures at a time."""
+    engine = StepEngine(model)
+
+    def draw(wishes: Sequence[Wish]) -> list[Image.Image]:
+        pictures = []
+        for start in range(0, len(wishes), _BATCH):
+            generations = [
+                engine.begin(
+                    engine.condition(_text(wish, subject, id_features, model.trigger_word), None, id_features),
+                    replace(settings, seed=wish.seed),
+                )
+                for wish in wishes[start : start + _BATCH]
+            ]
+            while not generations[0].is_done:
+                engine.step(generations)
+            pictures += [engine.finish(generation) for generation in generations]
+        return pictures
+
+    return draw
+
+
+def _text(wish: Wish, subject: str, id_features: Tensor | None, trigger_word: str) -> str:
+    return wish.prompt.about(subject if id_features is None else f"{subject} {trigger_word}")

@@ -1,0 +1,106 @@
+"""The mixing study: two people in one stack, and whom the picture shows at each balance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from random import Random
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from photomaker_core.conditioning import blend_stacks
+from photomaker_core.engine import GenerationSettings
+from photomaker_core.errors import UserError
+from photomaker_core.evaluation.measures import ranks_among
+from photomaker_core.evaluation.methods import Wish, drawer
+from photomaker_core.evaluation.networks import MetricNetworks, PictureEmbedder
+from photomaker_core.evaluation.people import Person
+from photomaker_core.evaluation.prompts import EvaluationPrompt
+from photomaker_core.model import PhotoMaker
+
+_STACK_PHOTOS = 8
+_TOP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class MixResult:
+    """Pictures at one balance: the first person's share of the stack in percent.
+
+    ``both_in_top`` is the share of pictures in which both people are among the three nearest of all;
+    ``first`` and ``second`` are the mean cosines with each of the two.
+    """
+
+    balance: int
+    pictures: int
+    both_in_top: float
+    first: float
+    second: float
+
+
+def mixing_study(
+    model: PhotoMaker,
+    settings: GenerationSettings,
+    people: Sequence[Person],
+    prompts: Sequence[EvaluationPrompt],
+    networks: MetricNetworks,
+    *,
+    pairs: int,
+    balances: Sequence[int] = (0, 25, 50, 75, 100),
+) -> list[MixResult]:
+    """Draw ``pairs`` random pairs of people with the same class word, each for every prompt and balance.
+
+    Raises :class:`UserError` without a face network or without such pairs.
+    """
+    if networks.face is None:
+        raise UserError("The mixing study needs a face network.")
+    chosen = _pairs(people, pairs)
+    known = torch.stack([_direction(networks.face, person) for person in people])
+    features = [model.encode_photos(person.photos) for person in people]
+    results = []
+    for balance in balances:
+        ranks, cosines = [], []
+        for first, second in tqdm(chosen, f"balance {balance}", unit="pair"):
+            stack = blend_stacks(
+                [features[first], features[second]], [balance / 100, 1 - balance / 100], max_photos=_STACK_PHOTOS
+            )
+            draw = drawer(model, settings, people[first].class_word, stack)
+            shown = networks.face(draw([Wish(prompt, seed) for seed, prompt in enumerate(prompts)]))
+            pair = (first, second)
+            ranks += list(zip(*(ranks_among(shown, known, [one] * len(shown)) for one in pair), strict=True))
+            cosines.append(torch.stack([shown @ known[one] for one in pair], dim=-1))
+        means = torch.cat(cosines).nanmean(0).tolist()
+        both = sum(max(pair) < _TOP for pair in ranks) / len(ranks)
+        results.append(MixResult(balance, len(ranks), both, *means))
+    return results
+
+
+def mixing_table(results: Sequence[MixResult]) -> str:
+    """The study as a Markdown table."""
+    head = [
+        "| Share of the first | Pictures | Both in top 3 | Cosine with first | with second |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    rows = [
+        f"| {one.balance} % | {one.pictures} | {100 * one.both_in_top:.0f} % | {one.first:.2f} | {one.second:.2f} |"
+        for one in results
+    ]
+    return "\n".join([*head, *rows])
+
+
+def _pairs(people: Sequence[Person], count: int) -> list[tuple[int, int]]:
+    alike = [
+        (one, other)
+        for one, other in combinations(range(len(people)), 2)
+        if people[one].class_word == people[other].class_word
+    ]
+    if not alike:
+        raise UserError("The mixing study needs two people with the same class word.")
+    return Random(0).sample(alike, min(count, len(alike)))
+
+
+def _direction(network: PictureEmbedder, person: Person) -> Tensor:
+    return functional.normalize(functional.normalize(network(person.photos), dim=-1).nanmean(0), dim=-1)

@@ -1,0 +1,66 @@
+"""The people that an evaluation draws: their ID photos and class words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from PIL import Image
+
+from photomaker_core.errors import UserError
+from photomaker_core.images import load_photo, normalise_photo
+from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number
+from photomaker_core.nano.portraits import draw, reference_scene
+from photomaker_core.prompts import CLASS_WORDS
+
+_PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody to draw. ``photos`` are RGB, the first of them the best known."""
+
+    name: str
+    class_word: str
+    photos: tuple[Image.Image, ...]
+
+
+def load_people(folder: Path) -> list[Person]:
+    """One person for each folder NAME_CLASSWORD in ``folder`` (``newton_man``), with the photos in it.
+
+    Raises :class:`UserError` when there is none, when a folder's class word is unknown or when it is empty.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder of people at {folder}.")
+    people = [_load_person(one) for one in sorted(folder.iterdir()) if one.is_dir()]
+    if not people:
+        raise UserError(f"{folder} holds no people. Make one folder for each, such as {folder / 'newton_man'}.")
+    return people
+
+
+def drawn_people(count: int, photos: int, first: int = FIRST_HELD_OUT_IDENTITY) -> list[Person]:
+    """Procedural people that no training has seen, with ``photos`` plain photos each."""
+    return [_drawn_person(first + index, photos) for index in range(count)]
+
+
+def _load_person(folder: Path) -> Person:
+    name, _, class_word = folder.name.rpartition("_")
+    if class_word not in CLASS_WORDS or not name:
+        raise UserError(
+            f"The folder {folder} must be called NAME_CLASSWORD, with one of: {', '.join(sorted(CLASS_WORDS))}."
+        )
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PHOTO_SUFFIXES)
+    if not paths:
+        raise UserError(f"There are no photos in {folder}.")
+    photos = tuple(load_photo(normalise_photo(path.read_bytes(), path.name)) for path in paths)
+    return Person(re.sub(r"[^\w-]+", "-", name), class_word, photos)
+
+
+def _drawn_person(number: int, photos: int) -> Person:
+    identity = identity_number(number)
+    rng = Random(f"ID photos {number}")
+    pictures = [draw(identity, reference_scene(rng))[0] for _ in range(photos)]
+    return Person(f"drawn-{number}", identity.class_word, tuple(pictures))

@@ -1,0 +1,121 @@
+"""The judge stage: the portrait judge learns identities, attributes and captions from drawn portraits."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from photomaker_core.nano.attributes import ATTRIBUTES, shown_attributes
+from photomaker_core.nano.judge import EMBEDDING_WIDTH, PortraitJudge
+from photomaker_core.training.portrait_latents import Example, PortraitLatents
+from photomaker_core.training.trainer import ParameterGroup
+
+JUDGE_FILE: Final = "judge.safetensors"
+_UNSEEN: Final = -1
+_IDENTITY_SCALE: Final = 20.0
+_IDENTITY_MARGIN: Final = 0.2
+_ATTRIBUTE_WEIGHT: Final = 0.5
+
+
+class JudgeStage:
+    """CosFace on identities (Wang et al. 2018), cross-entropy on attributes, CLIP's loss on captions.
+
+    A share ``through_vae`` of each batch is shown as the nano VAE decodes it, and the pictures are jittered in
+    sharpness and light, so that the judge measures drawn and generated pictures alike.
+    """
+
+    def __init__(
+        self,
+        judge: PortraitJudge,
+        vae: AutoencoderKL,
+        portraits: PortraitLatents,
+        learning_rate: float,
+        *,
+        through_vae: float = 0.25,
+    ) -> None:
+        self._judge, self._vae, self._portraits = judge, vae.requires_grad_(False), portraits
+        self._learning_rate, self._through_vae = learning_rate, through_vae
+        self._people = nn.Parameter(torch.randn(portraits.portraits.identity_count, EMBEDDING_WIDTH) * 0.02)
+        self._log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        parameters = [*self._judge.parameters(), self._people, self._log_temperature]
+        return [ParameterGroup(parameters, self._learning_rate)]
+
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        rng = Random(generator.initial_seed())
+        examples = self._portraits.random_examples(batch_size, rng)
+        pooled = self._judge.features(self._pixels(examples, generator)).pooled
+        losses, figures = self._attribute_losses(pooled, examples)
+        identity_loss, figures["identity"] = self._identity_loss(pooled, examples)
+        text_loss, figures["text"] = self._text_loss(
+            pooled, self._portraits.captions(examples, rng, describe_identity=True)
+        )
+        return identity_loss + text_loss + _ATTRIBUTE_WEIGHT * losses, figures
+
+    def sample(self, path: Path) -> None:
+        """There is no picture to show; the log holds the accuracies."""
+
+    def export(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: value.to(torch.float16).contiguous() for name, value in self._judge.state_dict().items()}
+        save_file(state, folder / JUDGE_FILE)
+
+    def _pixels(self, examples: list[Example], generator: torch.Generator) -> Tensor:
+        pixels = self._portraits.pixels(examples)
+        decoded = int(len(examples) * self._through_vae)
+        if decoded:
+            latents = self._portraits.latents(examples[:decoded]) / self._vae.config.scaling_factor
+            with torch.no_grad():
+                restored = self._vae.decode(latents, return_dict=False)[0].float()
+            pixels = torch.cat([(restored / 2 + 0.5).clamp(0, 1), pixels[decoded:]])
+        side = pixels.shape[-1]
+        small = int(torch.randint(side // 2, side + 1, (), generator=generator))
+        blurred = functional.interpolate(
+            functional.interpolate(pixels, (small, small), mode="area"), (side, side), mode="bilinear"
+        )
+        blur, gain, noise = (torch.rand((len(pixels), 1, 1, 1), generator=generator) for _ in range(3))
+        pixels = torch.where(blur < 0.5, blurred, pixels) * (0.92 + 0.16 * gain)
+        return (pixels + 0.03 * noise * torch.randn(pixels.shape, generator=generator)).clamp(0, 1)
+
+    def _identity_loss(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, float]:
+        people = torch.tensor([example.identity for example in examples])
+        cosines = self._judge.identities(pooled).float() @ functional.normalize(self._people, dim=-1).T
+        margins = _IDENTITY_MARGIN * functional.one_hot(people, cosines.shape[1])
+        accuracy = float((cosines.argmax(-1) == people).float().mean())
+        return functional.cross_entropy(_IDENTITY_SCALE * (cosines - margins), people), accuracy
+
+    def _attribute_losses(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
+        portraits = self._portraits.portraits
+        shown = [
+            shown_attributes(portraits.identity(one.identity), portraits.scene(one.identity, one.picture))
+            for one in examples
+        ]
+        total, figures = pooled.new_zeros(()), {}
+        for name, values in ATTRIBUTES.items():
+            wanted = torch.tensor([values.index(one[name]) if name in one else _UNSEEN for one in shown])
+            seen = wanted != _UNSEEN
+            logits = self._judge.attribute_heads[name](pooled).float()
+            if seen.any():
+                total = total + functional.cross_entropy(logits, wanted, ignore_index=_UNSEEN)
+                figures[name] = float((logits.argmax(-1) == wanted)[seen].float().mean())
+            else:
+                figures[name] = math.nan
+        return total, figures
+
+    def _text_loss(self, pooled: Tensor, captions: list[str]) -> tuple[Tensor, float]:
+        temperature = self._log_temperature.exp().clamp(max=100)
+        similarity = (
+            temperature * self._judge.picture_embeddings(pooled).float() @ self._judge.text_embeddings(captions).T
+        )
+        own = torch.arange(len(captions))
+        accuracy = float((similarity.argmax(-1) == own).float().mean())
+        return (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.T, own)) / 2, accuracy
