@@ -30,17 +30,16 @@ class DiffusionObjective:
         generator: torch.Generator,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Mean over the batch of ``latents`` [B, C, h, w], already scaled.
+        """Mean over the batch of ``latents`` [B, C, h, w], already scaled, on any device.
 
         ``mask`` [B, 1, h, w] in 0..1 says where the loss counts (PhotoMaker's masked diffusion loss).
         """
-        count = len(latents)
+        count, device = len(latents), unet.device
+        latents = latents.to(device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
-        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (count,), generator=generator).to(
-            latents.device
-        )
+        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (count,), generator=generator).to(device)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
-        time_ids = torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]], device=latents.device).expand(count, -1)
+        time_ids = torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]], device=device).expand(count, -1)
         predicted = unet(
             noisy,
             timesteps,
@@ -49,7 +48,7 @@ class DiffusionObjective:
             return_dict=False,
         )[0]
         squared = (predicted.float() - self._target(latents, noise, timesteps).float()) ** 2
-        weight = torch.ones_like(squared[:, :1]) if mask is None else mask
+        weight = torch.ones_like(squared[:, :1]) if mask is None else mask.to(device)
         per_picture = (squared * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * squared.shape[1]).clamp(min=1)
         weighted: Tensor = per_picture * self._snr_weights(timesteps)
         return weighted.mean()

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from photomaker_core.nano.attributes import ATTRIBUTES, shown_attributes
 from photomaker_core.nano.judge import EMBEDDING_WIDTH, PortraitJudge
-from photomaker_core.training.portrait_latents import Example, PortraitLatents
+from photomaker_core.training.pictures import Example
+from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.trainer import ParameterGroup
 
 JUDGE_FILE: Final = "judge.safetensors"

@@ -7,6 +7,7 @@ from random import Random
 
 import torch
 from diffusers import StableDiffusionXLPipeline
+from diffusers.training_utils import cast_training_params
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
@@ -16,7 +17,7 @@ from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, add_trigger_token, identity_prompt, place_trigger
 from photomaker_core.text import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective
-from photomaker_core.training.portrait_latents import PortraitLatents
+from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.text_to_image import drop_text
 from photomaker_core.training.trainer import ParameterGroup
 
@@ -29,15 +30,14 @@ class PhotoMakerStage:
     """Draws each target picture from one to four other pictures of the same person.
 
     ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
-    a picture's loss counts inside the person's mask only; ``dyed_hair`` the share of targets whose caption
-    names another hair colour than the photos show, so that the prompt has the last word.
+    a picture's loss counts inside the person's mask only.
     """
 
     def __init__(
         self,
         pipeline: StableDiffusionXLPipeline,
         id_encoder: IdEncoder,
-        portraits: PortraitLatents,
+        pictures: TrainingPictures,
         objective: DiffusionObjective,
         *,
         lora_rank: int,
@@ -46,17 +46,15 @@ class PhotoMakerStage:
         null_text: float = 0.1,
         masked_loss: float = 0.5,
         most_id_photos: int = 4,
-        dyed_hair: float = 0.0,
     ) -> None:
         self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
-        self._portraits, self._objective = portraits, objective
+        self._pictures, self._objective = pictures, objective
         self._learning_rates = (lora_learning_rate, id_learning_rate)
         self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
-        self._dyed_hair = dyed_hair
         self._text = TextEncoders(
             (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
         )
-        for module in (pipeline.unet, *self._text.encoders):
+        for module in (pipeline.unet, pipeline.vae, *self._text.encoders):
             module.requires_grad_(False)
         for tokenizer in self._text.tokenizers:
             add_trigger_token(tokenizer, DEFAULT_TRIGGER_WORD)
@@ -66,7 +64,7 @@ class PhotoMakerStage:
             ),
             adapter_name=_LORA_NAME,
         )
-        self._side_px = portraits.portraits.pictures.shape[2]
+        cast_training_params(pipeline.unet, torch.float32)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         lora = [parameter for parameter in self._pipeline.unet.parameters() if parameter.requires_grad]
@@ -75,18 +73,20 @@ class PhotoMakerStage:
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
-        examples = self._portraits.random_examples(batch_size, rng, self._dyed_hair)
-        captions = self._portraits.captions(examples, rng, describe_identity=False)
-        photos = [self._portraits.id_photos(example, rng, self._most_id_photos) for example in examples]
-        pixels = self._portraits.clip_pixels([one for group in photos for one in group], self._id_encoder.image_size_px)
-        features = self._id_encoder.features(pixels).flatten(1, 2).split([len(group) for group in photos])
-        text = self._merged([place_trigger(caption).text for caption in captions], list(features))
+        examples = self._pictures.random_examples(batch_size, rng)
+        captions = self._pictures.captions(examples, rng, describe_identity=False)
+        photos = [self._pictures.id_photos(example, rng, self._most_id_photos) for example in examples]
+        side_px = self._id_encoder.image_size_px
+        pixels = self._pictures.id_pixels([one for group in photos for one in group], side_px, rng)
+        features = self._id_encoder.features(pixels.to(self._pipeline.device)).flatten(1, 2)
+        stacks = list(features.split([len(group) for group in photos]))
+        text = self._merged([place_trigger(caption).text for caption in captions], stacks)
         text = drop_text(self._text, text, self._null_text, rng)
         whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
-        mask = self._portraits.masks(examples)
+        mask = self._pictures.masks(examples)
         mask = torch.where(whole_picture, torch.ones_like(mask), mask)
-        latents = self._portraits.latents(examples)
-        return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator, mask), {}
+        latents = self._pictures.latents(examples)
+        return self._objective.loss(self._pipeline.unet, latents, text, self._pictures.side_px, generator, mask), {}
 
     def sample(self, path: Path) -> None:
         """Leave an adapter beside ``path``: any drawing command can show what it does."""

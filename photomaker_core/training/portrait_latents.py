@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -17,23 +16,20 @@ from tqdm import tqdm
 from photomaker_core.images import CLIP_MEAN, CLIP_STD
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portrait_set import PortraitSet
+from photomaker_core.training.pictures import Example
 
 _BATCH = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One training picture: person ``identity`` of the set, in their picture number ``picture``."""
-
-    identity: int
-    picture: int
-
-
 class PortraitLatents:
-    """A portrait set with every picture's latents at hand, already multiplied by the scaling factor."""
+    """A portrait set with every picture's latents at hand, already multiplied by the scaling factor.
 
-    def __init__(self, portraits: PortraitSet, latents: NDArray[np.float16]) -> None:
-        self.portraits, self._latents = portraits, latents
+    ``dyed_hair`` is the share of random examples in which the hair has another colour than the person's own:
+    there the caption alone tells it.
+    """
+
+    def __init__(self, portraits: PortraitSet, latents: NDArray[np.float16], dyed_hair: float = 0.0) -> None:
+        self.portraits, self._latents, self._dyed_hair = portraits, latents, dyed_hair
         self._id_photos: list[list[int]] = []
         self._dyed: list[Example] = []
         for index in range(portraits.identity_count):
@@ -44,7 +40,7 @@ class PortraitLatents:
             ]
 
     @classmethod
-    def cached(cls, portraits: PortraitSet, vae: AutoencoderKL, path: Path) -> PortraitLatents:
+    def cached(cls, portraits: PortraitSet, vae: AutoencoderKL, path: Path, dyed_hair: float = 0.0) -> PortraitLatents:
         """Read the latents from ``path``, encoding them first when they are not there."""
         if not path.exists():
             pictures = portraits.pictures
@@ -54,12 +50,15 @@ class PortraitLatents:
             ]
             stacked = np.concatenate(encoded)
             np.save(path, stacked.reshape(*pictures.shape[:2], *stacked.shape[1:]))
-        return cls(portraits, np.load(path))
+        return cls(portraits, np.load(path), dyed_hair)
 
-    def random_examples(self, count: int, rng: Random, dyed_hair: float = 0.0) -> list[Example]:
-        """Any pictures, but a share ``dyed_hair`` in which the caption overrules the person's own hair colour."""
+    @property
+    def side_px(self) -> int:
+        return int(self.portraits.pictures.shape[2])
+
+    def random_examples(self, count: int, rng: Random) -> list[Example]:
         return [
-            rng.choice(self._dyed) if self._dyed and rng.random() < dyed_hair else self._any_example(rng)
+            rng.choice(self._dyed) if self._dyed and rng.random() < self._dyed_hair else self._any_example(rng)
             for _ in range(count)
         ]
 
@@ -83,12 +82,10 @@ class PortraitLatents:
         ]
 
     def masks(self, examples: list[Example]) -> Tensor:
-        """Person masks at the latents' resolution, [B, 1, h, w] in 0..1."""
         masks = torch.from_numpy(np.stack([self.portraits.masks[one.identity, one.picture] for one in examples]))
         return functional.interpolate(masks.unsqueeze(1).float(), self._latents.shape[-2:], mode="area")
 
     def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
-        """One to ``most`` photos of the same person other than ``example``."""
         others = [number for number in self._id_photos[example.identity] if number != example.picture]
         chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
         return [Example(example.identity, number) for number in chosen]
@@ -98,8 +95,7 @@ class PortraitLatents:
         pictures = np.stack([self.portraits.pictures[one.identity, one.picture] for one in examples])
         return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
 
-    def clip_pixels(self, examples: list[Example], side_px: int) -> Tensor:
-        """ID photos as a CLIP vision tower takes them, [N, 3, side_px, side_px]."""
+    def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
         pixels, size = self.pixels(examples), (side_px, side_px)
         resized = functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
         return (resized - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)

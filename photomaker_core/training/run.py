@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 import yaml
 from diffusers import AutoencoderKL, DDPMScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer, CLIPVisionModel
 
+from photomaker_core.base import best_hardware
 from photomaker_core.errors import UserError
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
@@ -20,23 +21,33 @@ from photomaker_core.nano.model import NANO_BASE
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.judge import JudgeStage
+from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.photomaker import PhotoMakerStage
+from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.text_to_image import TextToImageStage
 from photomaker_core.training.trainer import LoopSettings, Stage, train
 from photomaker_core.training.vae import VaeStage
 from photomaker_core.training.vision import VisionStage
 
+_HUB: Final = "hub:"
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """One training run. ``output`` and ``inputs`` are relative to the work folder unless absolute."""
+    """One training run.
+
+    ``output`` and ``inputs`` are relative to the work folder unless absolute; an input ``hub:OWNER/NAME`` is
+    a model of the Hugging Face hub. ``data`` is ``{identities, pictures}`` for drawn portraits, or
+    ``{folder, side_px}`` for photographs.
+    """
 
     stage: str
     output: str
     loop: LoopSettings
     learning_rate: float
-    data: dict[str, int] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -53,15 +64,19 @@ class TrainConfig:
         except KeyError as error:
             raise UserError(f"The configuration of stage {self.stage!r} lacks options.{name}.") from error
 
-    def input(self, name: str, work: Path) -> Path:
-        """A folder or file that this run builds on; raises :class:`UserError` when it is not there."""
+    def input(self, name: str, work: Path) -> str:
+        """A folder, a file or a hub id that this run builds on; raises :class:`UserError` when it is not there."""
         try:
-            path = work / self.inputs[name]
+            source = self.inputs[name]
         except KeyError as error:
             raise UserError(f"The configuration of stage {self.stage!r} lacks inputs.{name}.") from error
-        if not path.exists():
-            raise UserError(f"inputs.{name} is {path}, which does not exist; run the stage that makes it first.")
-        return path
+        if source.startswith(_HUB):
+            return source.removeprefix(_HUB)
+        if not (work / source).exists():
+            raise UserError(
+                f"inputs.{name} is {work / source}, which does not exist; run the stage that makes it first."
+            )
+        return str(work / source)
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -76,7 +91,10 @@ def load_config(path: Path) -> TrainConfig:
 
 
 def run(config: TrainConfig, work: Path) -> None:
-    """Train the configured stage in ``work``; a second call resumes it."""
+    """Train the configured stage in ``work`` on the best hardware there is; a second call resumes it.
+
+    Started by ``accelerate launch``, every process takes its share of each step.
+    """
     try:
         build = _STAGES[config.stage]
     except KeyError as error:
@@ -90,7 +108,7 @@ def _vae(config: TrainConfig, work: Path) -> Stage:
 
 def _text_to_image(config: TrainConfig, work: Path) -> Stage:
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work)).requires_grad_(False)
-    folder = config.input("tokenizers", work) if "tokenizers" in config.inputs else NANO_BASE
+    folder = Path(config.input("tokenizers", work)) if "tokenizers" in config.inputs else NANO_BASE
     tokenizers = [CLIPTokenizer.from_pretrained(folder / name) for name in ("tokenizer", "tokenizer_2")]
     encoders = new_text_encoders(
         len(tokenizers[0]), (tokenizers[0].pad_token_id, tokenizers[1].pad_token_id), config.loop.seed
@@ -113,7 +131,6 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
         _objective(config, scheduler),
         config.learning_rate,
         null_text=config.options.get("null_text", 0.1),
-        dyed_hair=config.options.get("dyed_hair", 0.0),
     )
 
 
@@ -132,17 +149,20 @@ def _judge(config: TrainConfig, work: Path) -> Stage:
 
 
 def _photomaker(config: TrainConfig, work: Path) -> Stage:
-    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=torch.float32)
+    options, device = config.options, best_hardware().device
+    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=_base_dtype(config))
+    pipeline.to(device)
+    if options.get("gradient_checkpointing", False):
+        pipeline.unet.enable_gradient_checkpointing()
     tower = CLIPVisionModel.from_pretrained(config.input("vision", work))
     projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
     torch.manual_seed(config.loop.seed)
     encoder = IdEncoder(tower.config, projections)
     encoder.vision_model.load_state_dict(tower.state_dict())
-    options = config.options
     return PhotoMakerStage(
         pipeline,
-        encoder,
-        _latents(config, work, pipeline.vae),
+        encoder.to(device),
+        _pictures(config, work, pipeline.vae),
         _objective(config, pipeline.scheduler),
         lora_rank=config.option("lora_rank"),
         lora_learning_rate=config.learning_rate,
@@ -150,14 +170,30 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         null_text=options.get("null_text", 0.1),
         masked_loss=options.get("masked_loss", 0.5),
         most_id_photos=options.get("most_id_photos", 4),
-        dyed_hair=options.get("dyed_hair", 0.0),
     )
+
+
+def _base_dtype(config: TrainConfig) -> torch.dtype:
+    """The precision of the weights that stay as they are."""
+    name = config.options.get("base_dtype", "fp32")
+    if name not in _DTYPES:
+        raise UserError(f"options.base_dtype is {name!r}; it must be one of {', '.join(_DTYPES)}.")
+    return _DTYPES[name]
+
+
+def _pictures(config: TrainConfig, work: Path, vae: AutoencoderKL) -> TrainingPictures:
+    if "folder" not in config.data:
+        return _latents(config, work, vae)
+    folder = work / config.data["folder"]
+    if not folder.is_dir():
+        raise UserError(f"data.folder is {folder}, which does not exist.")
+    return FolderPictures(folder, vae, int(config.data.get("side_px", 1024)))
 
 
 def _latents(config: TrainConfig, work: Path, vae: AutoencoderKL) -> PortraitLatents:
     portraits = config.portraits(work)
     name = f"latents-{portraits.identity_count}x{portraits.pictures_per_identity}.npy"
-    return PortraitLatents.cached(portraits, vae, work / name)
+    return PortraitLatents.cached(portraits, vae, work / name, config.options.get("dyed_hair", 0.0))
 
 
 def _objective(config: TrainConfig, scheduler: Any) -> DiffusionObjective:

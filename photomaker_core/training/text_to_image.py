@@ -30,10 +30,7 @@ SAMPLE_PROMPTS = (
 
 
 class TextToImageStage:
-    """Diffusion loss on (latents, caption) pairs with a tenth of the captions dropped.
-
-    ``dyed_hair`` is the share of pictures drawn from those in which hair colour is free of skin and age.
-    """
+    """Diffusion loss on (latents, caption) pairs with a share ``null_text`` of the captions dropped."""
 
     def __init__(
         self,
@@ -43,14 +40,13 @@ class TextToImageStage:
         learning_rate: float,
         *,
         null_text: float = 0.1,
-        dyed_hair: float = 0.0,
     ) -> None:
         self._pipeline, self._portraits, self._objective = pipeline, portraits, objective
-        self._learning_rate, self._null_text, self._dyed_hair = learning_rate, null_text, dyed_hair
+        self._learning_rate, self._null_text = learning_rate, null_text
         self._text = TextEncoders(
             (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
         )
-        self._side_px = portraits.portraits.pictures.shape[2]
+        self._side_px = portraits.side_px
 
     def parameter_groups(self) -> list[ParameterGroup]:
         modules = (self._pipeline.unet, self._pipeline.text_encoder, self._pipeline.text_encoder_2)
@@ -60,7 +56,7 @@ class TextToImageStage:
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
-        examples = self._portraits.random_examples(batch_size, rng, self._dyed_hair)
+        examples = self._portraits.random_examples(batch_size, rng)
         captions = self._portraits.captions(examples, rng, describe_identity=True)
         text = drop_text(self._text, self._text.encode_ids(*self._text.token_ids(captions)), self._null_text, rng)
         latents = self._portraits.latents(examples)

@@ -3,6 +3,7 @@
 A :class:`Stage` says what is trained and what the loss of a step is; :func:`train` does the rest:
 optimiser, learning-rate schedule, EMA, gradient accumulation, log, samples, checkpoints and resume.
 The batch of a step is a function of the seed and the step alone, so a resumed run takes the same steps.
+Under ``accelerate launch`` every process computes batches of its own and the gradients are averaged.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -22,12 +23,17 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from photomaker_core.errors import UserError
+
+_MOST_BATCHES: Final = 101
+
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """How long and how to train. ``mixed_precision``: ``no``, ``bf16`` or ``fp16``.
+    """How long and how to train.
 
-    Samples are drawn every ``sample_every`` steps and after the last; 0 draws none.
+    A step takes ``batch_size`` x ``gradient_accumulation`` pictures in each process. ``mixed_precision`` is
+    ``no`` or ``bf16``. Samples are drawn every ``sample_every`` steps and after the last; 0 draws none.
     """
 
     steps: int
@@ -43,6 +49,10 @@ class LoopSettings:
     log_every: int = 20
     sample_every: int = 500
     checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        if self.mixed_precision not in ("no", "bf16"):
+            raise UserError(f"loop.mixed_precision must be bf16 or be left out; {self.mixed_precision!r} is not known.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +103,20 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
     ema.to(accelerator.device)
     state = _Checkpoint(folder / "checkpoint.pt", parameters, optimizer, schedule, ema)
     first = state.load()
-    log = _Log(folder / "log.csv", first)
-    progress = tqdm(total=settings.steps, initial=first, desc=folder.name, mininterval=5)
+    log = _Log(folder / "log.csv", first) if accelerator.is_main_process else None
+    progress = tqdm(total=settings.steps, initial=first, desc=folder.name, mininterval=5, disable=log is None)
     for step in range(first, settings.steps):
         total = 0.0
         figures: dict[str, float] = {}
         for micro in range(settings.gradient_accumulation):
-            generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step * 101 + micro)
+            number = micro * accelerator.num_processes + accelerator.process_index
+            generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step * _MOST_BATCHES + number)
             with accelerator.autocast():
                 loss, figures = stage.loss(settings.batch_size, generator)
             accelerator.backward(loss)
             total += loss.item() / settings.gradient_accumulation
+        if accelerator.num_processes > 1:
+            _average_gradients(accelerator, parameters)
         norm = accelerator.clip_grad_norm_(parameters, settings.max_gradient_norm)
         optimizer.step()
         schedule.step()
@@ -111,6 +124,8 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
         ema.step(parameters)
         progress.update()
         done = step + 1
+        if log is None:
+            continue
         if done % settings.log_every == 0:
             row = {
                 "step": done,
@@ -126,8 +141,16 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
             with _averaged(ema, parameters):
                 stage.sample(folder / f"sample-{done:06d}.png")
     progress.close()
-    with _averaged(ema, parameters):
-        stage.export(folder / "export")
+    if accelerator.is_main_process:
+        with _averaged(ema, parameters):
+            stage.export(folder / "export")
+
+
+def _average_gradients(accelerator: Accelerator, parameters: list[nn.Parameter]) -> None:
+    """Every process ends with the mean; one whose batch did not touch a parameter counts with zeros."""
+    for parameter in parameters:
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        parameter.grad = accelerator.reduce(gradient, "mean")
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from torch.nn import functional
 from transformers import CLIPVisionModel
 
 from photomaker_core.nano.portraits import Identity
-from photomaker_core.training.portrait_latents import Example, PortraitLatents
+from photomaker_core.training.pictures import Example
+from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.trainer import ParameterGroup
 
 _WORDS: Final = ("sex", "age", "skin", "hair_style", "hair_colour", "eye_colour", "beard", "freckles")
@@ -51,7 +52,7 @@ class VisionStage:
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(generator.initial_seed())
-        return self._loss(self._portraits.random_id_photos(batch_size, rng))
+        return self._loss(self._portraits.random_id_photos(batch_size, rng), rng)
 
     def sample(self, path: Path) -> None:
         """There is no picture to show; the log holds the accuracies."""
@@ -59,8 +60,8 @@ class VisionStage:
     def export(self, folder: Path) -> None:
         self._tower.save_pretrained(folder)
 
-    def _loss(self, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
-        pixels = self._portraits.clip_pixels(examples, int(self._tower.config.image_size))
+    def _loss(self, examples: list[Example], rng: Random) -> tuple[Tensor, dict[str, float]]:
+        pixels = self._portraits.id_pixels(examples, int(self._tower.config.image_size), rng)
         pooled = self._tower(pixel_values=pixels).pooler_output
         people = torch.tensor([example.identity for example in examples])
         number_loss = functional.mse_loss(self._number_head(pooled).float(), self._numbers[people])
