@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from photomaker_core.errors import SettingsError
 
 _TRAINED_SIDE_PX: Final = 1024
+_RATIO: Final = re.compile(r"([1-9]\d{0,3})\s*:\s*([1-9]\d{0,3})")
+_NEAR: Final = math.log(1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,22 @@ DEFAULT_ASPECT: Final = "1:1 square"
 
 
 def aspect_named(name: str) -> Aspect:
-    """Find an aspect by its name or by its ratio alone (``9:7``); raises :class:`SettingsError`."""
+    """Find an aspect by its name, or by a ratio (``9:7``): the nearest one, as SDXL was trained on these alone.
+
+    Raises :class:`SettingsError` for anything else, and for a ratio beyond the longest and widest.
+    """
     wanted = name.casefold().strip()
     for aspect in ASPECTS.values():
         if wanted in (aspect.name.casefold(), aspect.name.split()[0]):
             return aspect
+    ratio = _RATIO.fullmatch(wanted)
+    if ratio is not None:
+        value = math.log(int(ratio[1]) / int(ratio[2]))
+        nearest = min(ASPECTS.values(), key=lambda aspect: abs(_log_ratio(aspect) - value))
+        if abs(_log_ratio(nearest) - value) <= _NEAR:
+            return nearest
     raise SettingsError(f"There is no aspect “{name}”. Known are: {', '.join(ASPECTS)}.")
+
+
+def _log_ratio(aspect: Aspect) -> float:
+    return math.log(aspect.width / aspect.height)

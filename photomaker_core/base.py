@@ -85,6 +85,10 @@ def load_base(source: str, hardware: Hardware, config: Path | None = None) -> Ba
             elif path.is_absolute() or source.startswith("."):
                 raise ModelError(f"There is no model folder at {path}.")
             pipeline = StableDiffusionXLPipeline.from_pretrained(source, dtype=hardware.dtype)
+        pipeline.to(hardware.device)
+    except NotImplementedError as error:
+        # torch's answer to a parameter that no weight was found for.
+        raise ModelError(f"The base model “{source}” lacks some of SDXL's weights; the file is incomplete.") from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, SingleFileComponentError) as error:
         if not path.exists() and isinstance(error, OSError):
             raise ModelError(
@@ -95,7 +99,6 @@ def load_base(source: str, hardware: Hardware, config: Path | None = None) -> Ba
     if getattr(pipeline, "text_encoder_2", None) is None or pipeline.unet.config.addition_embed_type != "text_time":
         raise ModelError(_NOT_SDXL.format(source=source))
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(hardware.device)
     for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
         module.requires_grad_(False).eval()
     return BaseModel(pipeline, hardware)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 Weights = dict[str, torch.Tensor]
 
@@ -34,6 +35,19 @@ _OPEN_CLIP = {
     "mlp.fc1": "mlp.c_fc",
     "mlp.fc2": "mlp.c_proj",
 }
+
+
+def uneven_pipeline(folder: Path) -> StableDiffusionXLPipeline:
+    """The tiny model in ``folder`` with text encoders 128 and 160 wide: loaders tell SDXL's two by their width."""
+    torch.manual_seed(0)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(folder)
+    text = CLIPTextConfig.from_dict(
+        {**pipeline.text_encoder_2.config.to_dict(), "hidden_size": 160, "projection_dim": 160}
+    )
+    pipeline.text_encoder_2 = CLIPTextModelWithProjection(text)
+    widths = {"cross_attention_dim": 128 + 160, "projection_class_embeddings_input_dim": 176 + 160 - 128}
+    pipeline.unet = UNet2DConditionModel.from_config({**pipeline.unet.config, **widths})
+    return pipeline
 
 
 def write_single_file(pipeline: StableDiffusionXLPipeline, path: Path) -> Path:

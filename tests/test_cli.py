@@ -21,9 +21,10 @@ from safetensors.torch import load_file
 
 from bot import cli as bot_cli
 from photomaker_core import cli as core_cli
-from photomaker_core.model import PhotoMaker
+from photomaker_core.adapter import load_adapter, save_adapter
+from photomaker_core.id_encoder import IdEncoder
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE
-from tests.single_file import write_single_file
+from tests.single_file import uneven_pipeline, write_single_file
 
 TINY = ["--base", str(TINY_BASE), "--adapter", str(TINY_ADAPTER), "--steps", "2"]
 
@@ -56,19 +57,15 @@ def test_generate_draws_pictures_that_their_seeds_reproduce(here: Path) -> None:
     assert size("first/7.png") == (128, 128)
 
 
-def test_generate_takes_a_single_file_base_aspect_style_and_scheduler(here: Path, tiny_model: PhotoMaker) -> None:
-    write_single_file(tiny_model.base.pipeline, Path("base.safetensors"))
-    options = [
-        "--base",
-        "base.safetensors",
-        "--base-config",
-        str(TINY_BASE),
-        "--aspect",
-        "16:9",
-        "--style",
-        "Cinematic",
-    ]
-    assert generate("--prompt", "a man img", "--seed", "1", "--scheduler", "dpmpp_2m_karras", *options) == 0
+def test_generate_takes_a_single_file_base_aspect_style_and_scheduler(here: Path) -> None:
+    pipeline = uneven_pipeline(TINY_BASE)
+    pipeline.save_pretrained("configuration")
+    write_single_file(pipeline, Path("base.safetensors"))
+    encoder = IdEncoder(load_adapter(TINY_ADAPTER).id_encoder.vision_model.config, (128, 160))
+    save_adapter(Path("photomaker-v1.safetensors"), encoder, {})
+    options = ["--base", "base.safetensors", "--base-config", "configuration", "--aspect", "16:9"]
+    options += ["--adapter", "photomaker-v1.safetensors", "--style", "Cinematic", "--scheduler", "dpmpp_2m_karras"]
+    assert generate("--prompt", "a man img", "--seed", "1", *options) == 0
     width, height = size("out/1.png")
     assert width > height
 

@@ -77,7 +77,7 @@ class Channel:
                 field = self._option(f".command-option-input[data-option={name}]", name)
                 field.fill(value)
                 if field.get_attribute("role") == "combobox":
-                    page.keyboard.press("Enter")
+                    page.locator(f".command-suggestion[data-value='{value}']").click()
         page.locator("#send-message").click()
 
     def _option(self, selector: str, name: str) -> Locator:
@@ -104,8 +104,10 @@ def test_add_draw_and_mix_on_the_page(page: Page, tmp_path: Path) -> None:
         pictures.nth(0).wait_for()
         channel.use("mix", id1="newton", id2="ada")
         pictures.nth(1).wait_for()
-        page.wait_for_function("[...document.querySelectorAll('img')].every(image => image.complete)")
-        assert [image.evaluate("image => image.naturalWidth") for image in pictures.all()] == [128, 128]
+        page.wait_for_function(
+            "[...document.querySelectorAll(\"img.attachment-image[alt^='picture-']\")]"
+            ".map(image => image.naturalWidth).join() === '128,128'"
+        )
         page.screenshot(path=os.environ.get("DEMO_SCREENSHOT", tmp_path / "page.png"))
 
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from photomaker_core.adapter import load_adapter, save_adapter
 from photomaker_core.base import load_base
@@ -20,7 +18,7 @@ from photomaker_core.faces import InsightFaceEmbedder
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.model import PhotoMaker, load_photomaker
 from tests.conftest import CPU, GOLDEN, TINY_ADAPTER, TINY_BASE
-from tests.single_file import write_single_file
+from tests.single_file import uneven_pipeline, write_single_file
 
 
 def as_torch_file(source: Path, path: Path) -> Path:
@@ -139,28 +137,15 @@ def test_a_base_with_a_part_missing_is_explained(tmp_path: Path) -> None:
         load_base(str(folder), CPU)
 
 
-@pytest.fixture(scope="module")
-def uneven_pipeline() -> StableDiffusionXLPipeline:
-    """The tiny model with two text encoders of different width, as SDXL's are; loaders tell them apart by it."""
-    torch.manual_seed(0)
-    pipeline = StableDiffusionXLPipeline.from_pretrained(TINY_BASE)
-    text = CLIPTextConfig.from_dict(
-        {**pipeline.text_encoder_2.config.to_dict(), "hidden_size": 160, "projection_dim": 160}
-    )
-    pipeline.text_encoder_2 = CLIPTextModelWithProjection(text)
-    widths = {"cross_attention_dim": 128 + 160, "projection_class_embeddings_input_dim": 176 + 160 - 128}
-    pipeline.unet = UNet2DConditionModel.from_config({**pipeline.unet.config, **widths})
-    return pipeline
-
-
-def test_a_single_file_loads_the_same_weights(tmp_path: Path, uneven_pipeline: StableDiffusionXLPipeline) -> None:
-    uneven_pipeline.save_pretrained(tmp_path / "folder")
-    path = write_single_file(uneven_pipeline, tmp_path / "base.safetensors")
+def test_a_single_file_loads_the_same_weights(tmp_path: Path) -> None:
+    pipeline = uneven_pipeline(TINY_BASE)
+    pipeline.save_pretrained(tmp_path / "folder")
+    path = write_single_file(pipeline, tmp_path / "base.safetensors")
     for weights in (tmp_path / "folder").glob("*/*.safetensors"):
         weights.unlink()
     loaded = load_base(str(path), CPU, config=tmp_path / "folder").pipeline
     for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        expected, found = (getattr(one, part).state_dict() for one in (uneven_pipeline, loaded))
+        expected, found = (getattr(one, part).state_dict() for one in (pipeline, loaded))
         assert expected.keys() == found.keys()
         assert all(torch.equal(found[name], value) for name, value in expected.items()), part
 
@@ -173,6 +158,12 @@ def test_a_single_file_that_is_something_else_is_explained(tmp_path: Path) -> No
     save_file({"conditioner.embedders.1.model.ln_final.weight": torch.zeros(1)}, path)
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_base(str(path), CPU, config=TINY_BASE)
+    pipeline = uneven_pipeline(TINY_BASE)
+    pipeline.save_pretrained(tmp_path / "folder")
+    whole = load_file(write_single_file(pipeline, path))
+    save_file({name: value for name, value in whole.items() if ".out." not in name}, path)
+    with pytest.raises(ModelError, match="lacks some of SDXL's weights"):
+        load_base(str(path), CPU, config=tmp_path / "folder")
     path.write_bytes(b"no weights")
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_base(str(path), CPU, config=TINY_BASE)
