@@ -90,6 +90,13 @@ def test_it_trains_an_adapter_that_draws(dataset: Path, tmp_path: Path) -> None:
     assert len(list(out.iterdir())) == 1
 
 
+def test_one_process_trains_in_one_precision_after_the_other(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    for precision in ("no", "bf16"):
+        config["output"] = config["loop"]["mixed_precision"] = precision
+        assert train(config, tmp_path) == 0
+
+
 def test_the_rest_of_the_vision_tower_is_trained_too(dataset: Path, tmp_path: Path) -> None:
     config = configuration(dataset, tmp_path)
     before = load_file(tmp_path / "vision" / "model.safetensors")

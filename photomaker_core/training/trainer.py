@@ -81,10 +81,9 @@ class Stage(Protocol):
 def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
     """Run ``stage`` to its last step, resuming from ``folder`` where a checkpoint is, and export it."""
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(
-        mixed_precision=settings.mixed_precision,
-        gradient_accumulation_steps=settings.gradient_accumulation,
-    )
+    # Precision is the loop's own business: accelerate fixes its own for the whole process at the first run.
+    accelerator = Accelerator(gradient_accumulation_steps=settings.gradient_accumulation)
+    half = settings.mixed_precision == "bf16"
     set_seed(settings.seed)
     groups = stage.parameter_groups()
     parameters = [parameter for group in groups for parameter in group.parameters]
@@ -111,7 +110,7 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
         for micro in range(settings.gradient_accumulation):
             number = micro * accelerator.num_processes + accelerator.process_index
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step * _MOST_BATCHES + number)
-            with accelerator.autocast():
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):
                 loss, figures = stage.loss(settings.batch_size, generator)
             accelerator.backward(loss)
             total += loss.item() / settings.gradient_accumulation
