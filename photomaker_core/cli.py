@@ -7,6 +7,7 @@ before they load.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import secrets
 import sys
@@ -24,6 +25,7 @@ from photomaker_core.quiet import hush_libraries
 from photomaker_core.styles import STYLES, style_named
 
 _NEW_SEED_LIMIT: Final = 2**31
+_DREAMBOOTH: Final = Path("dreambooth")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     generate = commands.add_parser("generate", help="draw a person from photos")
     generate.add_argument(
-        "--identity", type=Path, nargs="+", required=True, metavar="PHOTO", help="photos of one person"
+        "--identity", type=Path, nargs="+", default=[], metavar="PHOTO", help="photos of one person; none: text alone"
     )
     generate.add_argument("--prompt", required=True, help='for example "a man img in a red hat"')
     generate.add_argument("--negative", help="what should not be in the picture")
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--insightface", type=Path, metavar="DIR", help="folder of antelopev2, for V2 adapters")
     generate.add_argument("--lora", action="append", default=[], metavar="FILE[:WEIGHT]", help="a style LoRA")
     generate.add_argument("--style", default="None", help=f"one of: {', '.join(STYLES)}")
-    generate.add_argument("--aspect", default=DEFAULT_ASPECT, help="for example 9:7")
+    generate.add_argument("--aspect", default=DEFAULT_ASPECT, help="for example 16:9")
     generate.add_argument("--steps", type=int, default=30)
     generate.add_argument("--guidance", type=float, default=5.0)
     generate.add_argument(
@@ -86,9 +88,17 @@ def _parser() -> argparse.ArgumentParser:
     parity.set_defaults(run=_parity)
 
     train = commands.add_parser("train", help="run or resume the training that a YAML file describes")
-    train.add_argument("config", type=Path, metavar="CONFIG")
+    train.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, or the word dreambooth")
     train.add_argument("--work", type=Path, default=Path("runs"), metavar="DIR", help="where runs lie (default: runs)")
     train.set_defaults(run=_train)
+    booth = train.add_argument_group("dreambooth", "learns one person as a LoRA, the way PhotoMaker makes needless")
+    booth.add_argument("--photos", type=Path, nargs="+", default=[], metavar="PHOTO", help="photos of the person")
+    booth.add_argument("--class-word", default="person", metavar="WORD", help="man, woman, ... (default: person)")
+    booth.add_argument("--base", default=str(NANO_BASE), help="as for generate")
+    booth.add_argument("--steps", type=int, default=400)
+    booth.add_argument("--learning-rate", type=float, default=1e-4)
+    booth.add_argument("--prior", type=int, default=50, metavar="N", help="pictures of the class word (default: 50)")
+    booth.add_argument("--full", action="store_true", help="train the whole UNet, not a LoRA")
 
     evaluation.add_options(
         commands.add_parser("evaluate", help="measure likeness, agreement with the text, and speed, as the paper does")
@@ -102,15 +112,20 @@ def _generate(options: argparse.Namespace) -> int:
     from photomaker_core.faces import InsightFaceEmbedder
     from photomaker_core.images import load_photo, normalise_photo
     from photomaker_core.model import load_photomaker
-    from photomaker_core.prompts import place_trigger
+    from photomaker_core.prompts import place_trigger, without_trigger
 
     if options.count < 1:
         raise UserError(f"--count must be at least 1; {options.count} is not.")
     photos = [load_photo(normalise_photo(_read(path), path.name)) for path in options.identity]
-    placed = place_trigger(options.prompt)
-    if placed.trigger_inserted:
-        print(f"The trigger word was inserted: {placed.text}")
-    prompt, negative = style_named(options.style).apply(placed.text, options.negative)
+    text = options.prompt
+    if photos:
+        placed = place_trigger(text)
+        text = placed.text
+        if placed.trigger_inserted:
+            print(f"The trigger word was inserted: {text}")
+    elif without_trigger(text) != " ".join(text.split()):
+        raise UserError("The prompt holds the trigger word, so it needs photos of the person: --identity PHOTO ...")
+    prompt, negative = style_named(options.style).apply(text, options.negative)
     aspect = aspect_named(options.aspect)
     loras = dict(_lora(text) for text in options.lora)
     model = load_photomaker(
@@ -119,11 +134,12 @@ def _generate(options: argparse.Namespace) -> int:
         base_config=options.base_config,
         face_embedder=InsightFaceEmbedder(options.insightface) if options.insightface else None,
         style_loras={path.stem: path for path in loras},
+        use_lora=bool(photos),
     )
     width, height = aspect.size_for(model.base.side_px)
     seed = secrets.randbelow(_NEW_SEED_LIMIT) if options.seed is None else options.seed
     engine = StepEngine(model)
-    conditioning = engine.condition(prompt, negative, model.encode_photos(photos))
+    conditioning = engine.condition(prompt, negative, model.encode_photos(photos) if photos else None)
     if conditioning.dropped_text:
         print(f"The prompt is too long; the model does not see: {conditioning.dropped_text}")
     generations = [
@@ -180,7 +196,30 @@ def _train(options: argparse.Namespace) -> int:
     hush_libraries()
     from photomaker_core.training.run import load_config, run
 
+    if options.config == _DREAMBOOTH:
+        return _dreambooth(options)
     run(load_config(options.config), options.work)
+    return 0
+
+
+def _dreambooth(options: argparse.Namespace) -> int:
+    from photomaker_core.images import load_photo, normalise_photo
+    from photomaker_core.training.dreambooth import IDENTIFIER, LORA_RANK, DreamBooth, personalise
+
+    if not options.photos:
+        raise UserError("DreamBooth needs photos of the person: --photos PHOTO ...")
+    stored = [normalise_photo(_read(path), path.name) for path in options.photos]
+    who = f"{options.base} {options.class_word} {options.full}".encode() + b"".join(stored)
+    folder = options.work / f"dreambooth-{hashlib.sha256(who).hexdigest()[:8]}"
+    training = DreamBooth(
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        prior_pictures=options.prior,
+        lora_rank=None if options.full else LORA_RANK,
+    )
+    trained = personalise(options.base, [load_photo(one) for one in stored], options.class_word, training, folder)
+    use = f"--base {trained}" if options.full else f"--lora {trained}"
+    print(f'photomaker generate {use} --prompt "a photo of {IDENTIFIER} {options.class_word}"')
     return 0
 
 

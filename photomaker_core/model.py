@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -147,14 +148,18 @@ def load_photomaker(
     face_embedder: FaceEmbedder | None = None,
     style_loras: Mapping[str, Path] | None = None,
     fuse_lora: bool = False,
+    use_lora: bool = True,
 ) -> PhotoMaker:
     """Load everything that a picture needs.
 
     ``base`` is a hub id, a diffusers folder or a .safetensors file, then with an optional ``base_config``
     (see :func:`~photomaker_core.base.load_base`); ``adapter`` a ``photomaker-v1`` or
-    ``-v2`` file in either form; ``style_loras`` maps names to files. Raises :class:`ModelError`.
+    ``-v2`` file in either form; ``style_loras`` maps names to files. Without ``use_lora`` the adapter's LoRA is
+    left out, and text alone draws what the base draws. Raises :class:`ModelError`.
     """
     loaded = load_adapter(adapter)
+    if not use_lora:
+        loaded = replace(loaded, lora_weights={})
     model = PhotoMaker(
         load_base(base, hardware or best_hardware(), base_config),
         loaded,

@@ -48,6 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scheduler", default="euler")
     parser.add_argument("--mix", type=int, metavar="PAIRS", help="instead: the mixing study with so many pairs")
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
+    parser.add_argument("--dreambooth-rate", type=float, default=1e-4, metavar="RATE", help="its learning rate")
     parser.add_argument(
         "--networks",
         choices=("portrait", "photo"),
@@ -91,7 +92,7 @@ def evaluate(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.mix is not None:
         return _mix(options, model, settings, people, prompts, networks)
-    results = compare(Comparison(people, prompts, options.pictures, networks), _methods(options, model, settings))
+    results = compare(Comparison(people, prompts, options.pictures, networks), _methods(options, model, settings, face))
     write_report(results, people, options.out)
     print((options.out / "results.md").read_text())
     return 0
@@ -114,11 +115,12 @@ def _networks(options: argparse.Namespace, face: FaceNetwork | None) -> MetricNe
 
 
 def _methods(
-    options: argparse.Namespace, model: PhotoMaker, settings: GenerationSettings
+    options: argparse.Namespace, model: PhotoMaker, settings: GenerationSettings, face: FaceNetwork | None
 ) -> list[Callable[[], Method]]:
     from dataclasses import replace
 
-    from photomaker_core.evaluation.methods import DreamBoothMethod, PhotoMakerMethod, TextOnlyMethod, without_adapter
+    from photomaker_core.evaluation.methods import DreamBoothMethod, PhotoMakerMethod, TextOnlyMethod
+    from photomaker_core.model import load_photomaker
     from photomaker_core.training.dreambooth import DreamBooth
 
     made: list[Callable[[], Method]] = []
@@ -129,11 +131,15 @@ def _methods(
                 name = "PhotoMaker" + f" N={photos}" * several[0] + f" {strength:g} %" * several[1]
                 changed = replace(settings, style_strength_ratio=strength)
                 made.append(partial(PhotoMakerMethod, model, changed, photos, name))
+    load = partial(load_photomaker, options.base, options.adapter, face_embedder=face, use_lora=False)
     if "dreambooth" in options.methods:
-        training = DreamBooth(steps=options.dreambooth_steps)
-        made.append(partial(DreamBoothMethod, options.base, options.adapter, settings, training, max(options.photos)))
+        training = DreamBooth(steps=options.dreambooth_steps, learning_rate=options.dreambooth_rate, batch_size=4)
+        prior = options.out / "prior"
+        made.append(
+            partial(DreamBoothMethod, options.base, load, settings, training, prior, photos=max(options.photos))
+        )
     if "text" in options.methods:
-        made.append(lambda: TextOnlyMethod(without_adapter(options.base, options.adapter), settings))
+        made.append(lambda: TextOnlyMethod(load(), settings))
     return made
 
 

@@ -11,8 +11,6 @@ from typing import Final, Protocol
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core.adapter import load_adapter
-from photomaker_core.base import best_hardware, load_base
 from photomaker_core.engine import GenerationSettings, StepEngine
 from photomaker_core.evaluation.people import Person
 from photomaker_core.evaluation.prompts import EvaluationPrompt
@@ -73,28 +71,26 @@ class TextOnlyMethod:
 
 @dataclass(slots=True)
 class DreamBoothMethod:
-    """A LoRA trained for each person (Ruiz et al. 2023); the base is loaded anew for each."""
+    """A LoRA trained for each person (Ruiz et al. 2023) on ``base``; ``load`` loads it anew for each."""
 
     base: str
-    adapter: Path
+    load: Callable[[], PhotoMaker]
     settings: GenerationSettings
     training: DreamBooth
+    prior_folder: Path
     photos: int = 4
     name: str = "DreamBooth"
 
     def personalise(self, person: Person) -> Drawer:
         with tempfile.TemporaryDirectory() as folder:
-            lora = personalise(self.base, person.photos[: self.photos], person.class_word, self.training, Path(folder))
-            model = without_adapter(self.base, self.adapter)
+            photos = person.photos[: self.photos]
+            lora = personalise(
+                self.base, photos, person.class_word, self.training, Path(folder), prior_folder=self.prior_folder
+            )
+            model = self.load()
             model.add_style_lora("dreambooth", lora)
         settings = replace(self.settings, style_loras=(("dreambooth", 1.0),))
         return drawer(model, settings, f"{IDENTIFIER} {person.class_word}", None)
-
-
-def without_adapter(base: str, adapter: Path) -> PhotoMaker:
-    """The base model as it is: an adapter without its LoRA, whose ID encoder nobody asks."""
-    loaded = replace(load_adapter(adapter), lora_weights={})
-    return PhotoMaker(load_base(base, best_hardware()), loaded)
 
 
 def drawer(model: PhotoMaker, settings: GenerationSettings, subject: str, id_features: Tensor | None) -> Drawer:

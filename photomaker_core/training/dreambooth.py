@@ -19,13 +19,15 @@ from peft import LoraConfig, get_peft_model_state_dict
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from photomaker_core.base import Hardware, load_base
+from photomaker_core.base import Hardware, best_hardware, load_base
+from photomaker_core.errors import SettingsError
 from photomaker_core.images import tile
 from photomaker_core.text import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.trainer import LoopSettings, ParameterGroup, train
 
 IDENTIFIER: Final = "sks"
+LORA_RANK: Final = 16
 LORA_FILE: Final = "pytorch_lora_weights.safetensors"
 _LORA_NAME: Final = "dreambooth"
 _ATTENTION_PROJECTIONS: Final = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -43,11 +45,15 @@ class DreamBooth:
     steps: int = 500
     batch_size: int = 1
     learning_rate: float = 1e-4
-    lora_rank: int | None = 16
+    lora_rank: int | None = LORA_RANK
     prior_pictures: int = 50
     prior_weight: float = 1.0
     mixed_precision: str = "no"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.prior_pictures < 0 or self.learning_rate <= 0:
+            raise SettingsError("DreamBooth needs at least one step, a learning rate above 0 and a prior of 0 or more.")
 
     @property
     def loop(self) -> LoopSettings:
@@ -106,7 +112,7 @@ class DreamBoothStage:
         if not len(self._latents[1]):
             return person, {}
         prior = self._part(1, batch_size, generator)
-        return person + self._training.prior_weight * prior, {"prior": float(prior)}
+        return person + self._training.prior_weight * prior, {"prior": prior.item()}
 
     def sample(self, path: Path) -> None:
         pictures = self._pipeline(self._prompts[0], num_images_per_prompt=4, num_inference_steps=30).images
@@ -142,7 +148,7 @@ def personalise(
     Pictures of the prior are kept in ``prior_folder`` (default: in ``folder``) and used again for the same
     class word.
     """
-    pipeline = load_base(base, hardware or Hardware(torch.device("cpu"), torch.float32)).pipeline
+    pipeline = load_base(base, hardware or Hardware(best_hardware().device, torch.float32)).pipeline
     prior = _prior(pipeline, class_word, training, prior_folder or folder / "prior")
     train(DreamBoothStage(pipeline, photos, prior, class_word, training), training.loop, folder)
     exported = folder / "export"

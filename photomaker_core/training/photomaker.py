@@ -16,7 +16,7 @@ from photomaker_core.adapter import save_adapter
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, add_trigger_token, identity_prompt, place_trigger
 from photomaker_core.text import TextEmbedding, TextEncoders
-from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.diffusion import DiffusionObjective, use_trainable_attention
 from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.text_to_image import drop_text
 from photomaker_core.training.trainer import ParameterGroup
@@ -65,6 +65,7 @@ class PhotoMakerStage:
             adapter_name=_LORA_NAME,
         )
         cast_training_params(pipeline.unet, torch.float32)
+        use_trainable_attention(pipeline.unet)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         lora = [parameter for parameter in self._pipeline.unet.parameters() if parameter.requires_grad]

@@ -9,10 +9,16 @@ from typing import Any, Final
 
 import torch
 import yaml
-from diffusers import AutoencoderKL, DDPMScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
-from transformers import CLIPTokenizer, CLIPVisionModel
+from accelerate import PartialState
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModel
 
-from photomaker_core.base import best_hardware
 from photomaker_core.errors import UserError
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
@@ -110,9 +116,19 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work)).requires_grad_(False)
     folder = Path(config.input("tokenizers", work)) if "tokenizers" in config.inputs else NANO_BASE
     tokenizers = [CLIPTokenizer.from_pretrained(folder / name) for name in ("tokenizer", "tokenizer_2")]
-    encoders = new_text_encoders(
-        len(tokenizers[0]), (tokenizers[0].pad_token_id, tokenizers[1].pad_token_id), config.loop.seed
-    )
+    encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
+    if "start" in config.inputs:
+        start = Path(config.input("start", work))
+        unet = UNet2DConditionModel.from_pretrained(start / "unet", dtype=torch.float32)
+        encoders = (
+            CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32),
+            CLIPTextModelWithProjection.from_pretrained(start / "text_encoder_2", dtype=torch.float32),
+        )
+    else:
+        unet = new_unet(config.loop.seed)
+        encoders = new_text_encoders(
+            len(tokenizers[0]), (tokenizers[0].pad_token_id, tokenizers[1].pad_token_id), config.loop.seed
+        )
     scheduler = EulerDiscreteScheduler(**config.option("noise_schedule"))
     pipeline = StableDiffusionXLPipeline(
         vae=vae,
@@ -120,7 +136,7 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
         text_encoder_2=encoders[1],
         tokenizer=tokenizers[0],
         tokenizer_2=tokenizers[1],
-        unet=new_unet(config.loop.seed),
+        unet=unet,
         scheduler=scheduler,
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
@@ -149,7 +165,7 @@ def _judge(config: TrainConfig, work: Path) -> Stage:
 
 
 def _photomaker(config: TrainConfig, work: Path) -> Stage:
-    options, device = config.options, best_hardware().device
+    options, device = config.options, PartialState().device
     pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=_base_dtype(config))
     pipeline.to(device)
     if options.get("gradient_checkpointing", False):

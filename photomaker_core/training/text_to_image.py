@@ -13,7 +13,7 @@ from torch import Tensor
 
 from photomaker_core.images import tile
 from photomaker_core.text import TextEmbedding, TextEncoders
-from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.diffusion import DiffusionObjective, use_trainable_attention
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.trainer import ParameterGroup
 
@@ -47,6 +47,7 @@ class TextToImageStage:
             (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
         )
         self._side_px = portraits.side_px
+        use_trainable_attention(pipeline.unet)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         modules = (self._pipeline.unet, self._pipeline.text_encoder, self._pipeline.text_encoder_2)
