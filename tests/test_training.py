@@ -92,6 +92,7 @@ def test_it_trains_an_adapter_that_draws(dataset: Path, tmp_path: Path) -> None:
 
 def test_one_process_trains_in_one_precision_after_the_other(dataset: Path, tmp_path: Path) -> None:
     config = configuration(dataset, tmp_path)
+    config["options"]["base_dtype"] = "fp32"
     for precision in ("no", "bf16"):
         config["output"] = config["loop"]["mixed_precision"] = precision
         assert train(config, tmp_path) == 0
@@ -177,6 +178,7 @@ def test_a_wrong_dataset_is_answered_with_one_sentence(dataset: Path, tiny_model
     [
         ({"data": {"folder": "nowhere"}}, "which does not exist"),
         ({"options": {"lora_rank": 4, "id_learning_rate": 1e-5, "base_dtype": "int1"}}, "must be one of fp32"),
+        ({"loop": {"steps": 1, "batch_size": 1}}, "needs loop.mixed_precision"),
         ({"options": {"id_learning_rate": 1e-5}}, "lacks options.lora_rank"),
     ],
 )

@@ -194,6 +194,8 @@ def _base_dtype(config: TrainConfig) -> torch.dtype:
     name = config.options.get("base_dtype", "fp32")
     if name not in _DTYPES:
         raise UserError(f"options.base_dtype is {name!r}; it must be one of {', '.join(_DTYPES)}.")
+    if name != "fp32" and config.loop.mixed_precision == "no":
+        raise UserError(f"options.base_dtype {name} needs loop.mixed_precision: bf16.")
     return _DTYPES[name]
 
 
