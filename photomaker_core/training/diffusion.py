@@ -8,6 +8,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from photomaker_core.text import TextEmbedding
 
@@ -70,10 +71,13 @@ class DiffusionObjective:
         return weights
 
 
-def use_trainable_attention(unet: UNet2DConditionModel) -> None:
+def use_trainable_attention(unet: UNet2DConditionModel, *text_encoders: PreTrainedModel) -> None:
     """On a CPU, take attention by plain matrix products: the backward pass of torch's fused kernel is slower there.
 
-    Measured on the nano UNet (batch 64, bf16, 2 cores): 181 pictures a second instead of 114.
+    Measured on the nano model (batch 64, bf16, 2 cores): 181 pictures a second through the UNet instead of 114,
+    and half the time in the text encoders.
     """
     if unet.device.type == "cpu":
         unet.set_attn_processor(AttnProcessor())
+        for encoder in text_encoders:
+            encoder.set_attn_implementation("eager")

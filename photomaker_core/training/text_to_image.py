@@ -47,7 +47,7 @@ class TextToImageStage:
             (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
         )
         self._side_px = portraits.side_px
-        use_trainable_attention(pipeline.unet)
+        use_trainable_attention(pipeline.unet, *self._text.encoders)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         modules = (self._pipeline.unet, self._pipeline.text_encoder, self._pipeline.text_encoder_2)

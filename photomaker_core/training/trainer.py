@@ -91,6 +91,7 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
         [{"params": list(group.parameters), "lr": group.learning_rate} for group in groups],
         betas=(0.9, 0.99),
         weight_decay=settings.weight_decay,
+        fused=True,
     )
     schedule = get_scheduler(
         settings.schedule,
