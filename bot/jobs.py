@@ -20,10 +20,11 @@ import discord
 
 from bot import messages
 from bot.errors import sentence_for
-from bot.gpu import Cancelled, Drawing, Event, Failed, Finished, GpuThread, Progress, Started
+from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.pictures import encode_pictures
 from bot.requests import DrawRequest
+from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Started
 from storage import Database, JobRecord, JobStore, NewJob, NewResult
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,8 @@ class JobDesk:
             features = await self._identities.features(record.user_id, job.request.identities)
             model = await asyncio.wrap_future(self._gpu.loaded)
             prompt, negative = job.request.styled()
-            drawing = Drawing(record.id, prompt, negative, features, job.request.settings(model.base.side_px))
+            sizes = job.request.settings(model.base.side_px)
+            drawing = Drawing(record.id, prompt, negative, features, sizes, member=record.user_id)
         except Exception as error:
             await self._conclude(job, Failed(error))
             return

@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.gpu import Cancelled, Drawing, Event, Failed, Finished, GpuThread, Progress, Started
+from bot.gpu import GpuThread
 from photomaker_core.engine import Generation, GenerationSettings, StepEngine
 from photomaker_core.errors import ModelError, PromptError
 from photomaker_core.model import PhotoMaker
+from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Started
 
 FEATURES = torch.ones(1, 1, 256)
 
@@ -75,7 +76,9 @@ def test_a_drawing_starts_progresses_and_finishes(start: Callable[[], GpuThread]
     start().submit(drawing(1, count=2), listener)
     assert len(pictures(listener.end())) == 2
     assert isinstance(listener.events[0], Started)
-    assert [event for event in listener.events if isinstance(event, Progress)] == [Progress(2, 6), Progress(4, 6)]
+    progress = [event for event in listener.events if isinstance(event, Progress)]
+    assert [(event.step, event.steps) for event in progress] == [(2, 6), (4, 6), (6, 6)]
+    assert [preview.size for preview in progress[0].previews] == [(8, 8), (8, 8)]
 
 
 def test_drawings_that_share_steps_get_the_pictures_they_would_get_alone(start: Callable[[], GpuThread]) -> None:
