@@ -11,18 +11,19 @@ import contextvars
 import io
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import discord
+from PIL import Image
 
 from bot import messages
 from bot.errors import sentence_for
 from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
-from bot.pictures import encode_pictures
+from bot.pictures import encode_pictures, encode_preview
 from bot.requests import DrawRequest
 from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Started
 from storage import Database, JobRecord, JobStore, NewJob, NewResult
@@ -40,6 +41,7 @@ class _OpenJob:
     dropped_text: str = ""
     started_at_s: float | None = None
     edited_at_s: float = float("-inf")
+    previews: Sequence[Image.Image] = ()
     edit: asyncio.Task[None] | None = None
     start_note: asyncio.Task[None] | None = None
 
@@ -119,12 +121,20 @@ class JobDesk:
 
     def _show_progress(self, job: _OpenJob, progress: Progress) -> None:
         now = time.monotonic()
+        job.previews = progress.previews or job.previews
         if now - job.edited_at_s < EDIT_INTERVAL_S or (job.edit and not job.edit.done()):
             return
         job.edited_at_s = now
         elapsed_s = now - (job.started_at_s or now)
         content = messages.drawing(job.request, progress.step, progress.steps, elapsed_s)
-        job.edit = self._spawn(self._reply(job, content))
+        job.edit = self._spawn(self._reply_with_previews(job, content))
+
+    async def _reply_with_previews(self, job: _OpenJob, content: str) -> None:
+        files = []
+        if job.previews:
+            encoded = await asyncio.to_thread(encode_preview, job.previews)
+            files = [discord.File(io.BytesIO(encoded), f"preview-{job.record.id}.jpg")]
+        await self._reply(job, content, files)
 
     async def _conclude(self, job: _OpenJob, event: Event) -> None:
         earlier = [task for task in (job.edit, job.start_note) if task is not None]

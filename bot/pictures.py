@@ -9,7 +9,10 @@ from typing import Final
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from photomaker_core.images import tile
+
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
+_PREVIEW_SIDE_PX: Final = 256
 _SOFTWARE: Final = "photomaker-bot"
 _XMP: Final = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -34,6 +37,16 @@ def encode_pictures(pictures: Sequence[Image.Image], limit_bytes: int = UPLOAD_L
         if sum(map(len, files)) <= limit_bytes:
             break
     return "jpg", files
+
+
+def encode_preview(previews: Sequence[Image.Image]) -> bytes:
+    """A job's small previews side by side as one JPEG, smoothly enlarged. Slow: keep it off an event loop."""
+    enlarged = []
+    for preview in previews:
+        scale = _PREVIEW_SIDE_PX / max(preview.size)
+        size = (round(preview.width * scale), round(preview.height * scale))
+        enlarged.append(preview.resize(size, Image.Resampling.BICUBIC))
+    return _jpeg(tile(enlarged, columns=2 if len(enlarged) == 4 else len(enlarged)), 80)
 
 
 def _png(picture: Image.Image) -> bytes:

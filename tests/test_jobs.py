@@ -88,6 +88,7 @@ async def test_the_reply_shows_place_and_progress(
     await studio.quiet()
     edits = [str(entry) for entry in studio.env.http_requests if entry.method == "PATCH" and "▰" in str(entry.json)]
     assert any("▱" in edit for edit in edits)
+    assert any("preview-1.jpg" in edit for edit in edits)
     assert len(running.response.attachments) == 1  # type: ignore[attr-defined]
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from photomaker_core.engine import GenerationSettings, StepEngine
 from photomaker_core.model import PhotoMaker, load_photomaker
@@ -90,3 +91,18 @@ def test_pictures_follow_the_hair_colour(nano: PhotoMaker) -> None:
     redness = {colour: float(mean[0] - mean[2]) for colour, mean in hair.items()}
     assert redness["red"] > max(redness["black"], redness["white"]) + 50
     assert hair["white"].mean() > hair["black"].mean() + 50
+
+
+def test_previews_tell_ahead_what_the_picture_will_be(nano: PhotoMaker) -> None:
+    engine = StepEngine(nano)
+    conditioning = engine.condition("a woman in a red hat on a green background", None, None)
+    generation = engine.begin(conditioning, GenerationSettings(SIZE_PX, SIZE_PX, steps=20, seed=3))
+    shown = []
+    while not generation.is_done:
+        engine.step([generation])
+        shown.append(np.asarray(engine.preview(generation)).astype(float))
+    picture = engine.finish(generation)
+    small = np.asarray(picture.resize((SIZE_PX // 8, SIZE_PX // 8), Image.Resampling.BOX)).astype(float)
+    first, middle, last = (float(np.abs(shown[step] - small).mean()) for step in (0, 10, -1))
+    assert last < 15
+    assert last <= middle < first / 2
