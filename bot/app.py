@@ -77,7 +77,12 @@ class PhotoMakerBot(commands.Bot):
         error = self.gpu.loaded.exception()
         if error is None:
             model = self.gpu.loaded.result()
-            log.info("PhotoMaker %s is ready on %s", model.version.upper(), model.base.hardware.device)
+            log.info(
+                "PhotoMaker %s is ready on %s, memory plan %s",
+                model.version.upper(),
+                model.base.hardware.device,
+                model.plan.name,
+            )
             await self.jobs.resume()
         else:
             trace = None if isinstance(error, UserError) else error
@@ -104,6 +109,7 @@ def model_loader(settings: Settings) -> Callable[[], PhotoMaker]:
             face_embedder=InsightFaceEmbedder(folder) if folder else None,
             style_loras=settings.photomaker_style_loras,
             fuse_lora=settings.photomaker_fuse_lora,
+            memory_plan=settings.memory_plan,
         )
 
     return load

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from photomaker_core.errors import UserError
+from photomaker_core.memory_plans import PLANS_BY_NAME, MemoryPlan
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
+
+AUTOMATIC_PLAN: Final = "auto"
 
 
 class ConfigError(UserError):
@@ -30,6 +33,7 @@ class Settings(BaseSettings):
     photomaker_insightface_dir: Path | None = None
     photomaker_style_loras: dict[str, Path] = Field(default_factory=dict)
     photomaker_fuse_lora: bool = False
+    photomaker_memory_plan: str = AUTOMATIC_PLAN
     default_steps: int = Field(default=30, ge=1, le=100)
     default_guidance: float = Field(default=5.0, ge=0, le=20)
     max_steps: int = Field(default=100, ge=1, le=1000)
@@ -37,6 +41,18 @@ class Settings(BaseSettings):
     max_batch: int = Field(default=4, ge=1, le=64)
     keep_pictures: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("photomaker_memory_plan")
+    @classmethod
+    def _known_plan(cls, name: str) -> str:
+        if name != AUTOMATIC_PLAN and name not in PLANS_BY_NAME:
+            raise ValueError(f"known are {', '.join((AUTOMATIC_PLAN, *PLANS_BY_NAME))}")
+        return name
+
+    @property
+    def memory_plan(self) -> MemoryPlan | None:
+        """The plan that the operator chose, or ``None`` for the fastest that fits."""
+        return PLANS_BY_NAME.get(self.photomaker_memory_plan)
 
     @property
     def is_nano(self) -> bool:

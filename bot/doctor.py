@@ -16,9 +16,10 @@ from bot.app import model_loader
 from bot.config import Settings
 from photomaker_core.base import best_hardware
 from photomaker_core.errors import UserError
+from photomaker_core.memory_plans import PLANS
+from photomaker_core.sdxl import photomaker_footprint
 from storage import Database, StorageError
 
-_SDXL_HALF_PRECISION_GIB: Final = 11
 _GIB: Final = 2**30
 
 
@@ -68,21 +69,32 @@ async def _database(settings: Settings) -> Finding:
 
 def _memory(settings: Settings) -> Finding:
     hardware = best_hardware()
+    dtype = str(hardware.dtype).removeprefix("torch.")
     if hardware.device.type != "cuda":
-        good = settings.is_nano
-        says = f"no CUDA GPU; drawing runs on {hardware.device} in {_dtype_name(hardware.dtype)}"
-        return Finding("GPU memory", good, says if good else f"{says}, which takes many minutes a picture with SDXL")
+        says = f"no CUDA GPU; drawing runs on {hardware.device} in {dtype}"
+        if settings.is_nano:
+            return Finding("memory", True, says)
+        return Finding("memory", False, f"{says}, which takes many minutes a picture with SDXL")
     free, total = torch.cuda.mem_get_info()
-    says = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free on {torch.cuda.get_device_name()}"
-    if settings.is_nano or free >= _SDXL_HALF_PRECISION_GIB * _GIB:
-        return Finding("GPU memory", True, says)
-    return Finding("GPU memory", False, f"{says}; SDXL with PhotoMaker needs about {_SDXL_HALF_PRECISION_GIB} GiB")
+    says = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free on {torch.cuda.get_device_name()}, {dtype}"
+    least = photomaker_footprint(hardware.dtype).peak(PLANS[-1])
+    if settings.is_nano or free >= least:
+        return Finding("memory", True, says)
+    return Finding("memory", False, f"{says}; SDXL with PhotoMaker needs {least / _GIB:.1f} GiB with every offload")
 
 
 def _model(settings: Settings) -> str:
     model = model_loader(settings)()
     name = "the embedded nano model" if settings.is_nano else Path(settings.photomaker_base).name
-    return f"PhotoMaker {model.version.upper()} on {name}, {model.base.side_px} x {model.base.side_px} pixels"
+    batch = model.largest_batch(settings.max_batch)
+    says = f"PhotoMaker {model.version.upper()} on {name}, {model.base.side_px} x {model.base.side_px} pixels"
+    if model.footprint is None:
+        return says
+    peaks = [model.footprint.peak(model.plan, count) / _GIB for count in (1, batch)]
+    return (
+        f"{says}; memory plan {model.plan.name}: {peaks[0]:.1f} GiB expected for one picture, "
+        f"{peaks[1]:.1f} GiB for {batch} at once (MAX_BATCH {settings.max_batch})"
+    )
 
 
 def _checked(what: str, check: Callable[[], str]) -> Finding:
@@ -90,7 +102,3 @@ def _checked(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, True, check())
     except UserError as error:
         return Finding(what, False, str(error))
-
-
-def _dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -81,7 +81,7 @@ class GpuThread:
             self.loaded.set_exception(error)
             return
         engine = StepEngine(model)
-        runner = Runner(engine, self._max_batch)
+        runner = Runner(engine, model.largest_batch(self._max_batch))
         self.loaded.set_result(model)
         while not self._stopping.is_set():
             self._take_inbox(engine, runner)

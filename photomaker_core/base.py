@@ -37,7 +37,7 @@ def best_hardware() -> Hardware:
 
 
 class BaseModel:
-    """The parts of an SDXL pipeline. The pipeline itself is kept for its LoRA loading only."""
+    """The parts of an SDXL pipeline. The pipeline itself is kept for its LoRA loading and offloading only."""
 
     def __init__(self, pipeline: StableDiffusionXLPipeline, hardware: Hardware) -> None:
         self.pipeline = pipeline

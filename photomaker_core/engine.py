@@ -180,7 +180,8 @@ class StepEngine:
     def preview(self, generation: Generation) -> Image.Image:
         """A small picture, a pixel a latent, of what the generation is going to be; costs next to nothing."""
         if self._colours is None:
-            self._colours = LatentColours.fitted(self.model.base.vae, self.model.base.vae_scale)
+            base = self.model.base
+            self._colours = LatentColours.fitted(base.vae, base.vae_scale, base.hardware.device)
         return tensor_to_images(self._colours(generation.denoised))[0]
 
     def decode(self, latents: Tensor) -> Tensor:

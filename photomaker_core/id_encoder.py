@@ -165,6 +165,10 @@ class IdEncoder(nn.Module):
     def image_size_px(self) -> int:
         return int(self.vision_model.config.image_size)
 
+    def feature_modules(self) -> list[nn.Module]:
+        """The parts that :meth:`features` runs; :meth:`fuse` needs the fuse module alone."""
+        return [child for name, child in self.named_children() if name != "fuse_module"]
+
     def features(self, pixels: Tensor, face_embeddings: Tensor | None = None) -> Tensor:
         """ID features [N, T, D] of photos [N, 3, 224, 224] (CLIP-normalised).
 

@@ -23,6 +23,10 @@ from photomaker_core.errors import MissingFaceEmbedderError, ModelError
 from photomaker_core.faces import FaceEmbedder
 from photomaker_core.id_encoder import IdEncoder, Version
 from photomaker_core.images import clip_pixels
+from photomaker_core.memory import Footprint, free_bytes
+from photomaker_core.memory_plans import PLANS, MemoryPlan
+from photomaker_core.parking import Parking, at_work
+from photomaker_core.placement import footprint_of, place
 from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, add_trigger_token
 
 _ADAPTER_NAME: Final = "photomaker"
@@ -70,6 +74,9 @@ class PhotoMaker:
             base.pipeline.fuse_lora(adapter_names=[_ADAPTER_NAME])
             base.pipeline.unload_lora_weights()
         self._has_lora = bool(adapter.lora_weights) and not fuse_lora
+        self.footprint: Footprint | None = None
+        self.plan: MemoryPlan = PLANS[0]
+        self._id_parking: Parking | None = None
         self.activate_loras(())
 
     @property
@@ -94,7 +101,31 @@ class PhotoMaker:
         if self.version == "v2":
             assert self._face_embedder is not None
             faces = torch.stack([self._face_embedder.embed(photo) for photo in photos]).to(pixels)
-        return self.id_encoder.features(pixels, faces).float().cpu()
+        with at_work(self._id_parking, *self.id_encoder.feature_modules()):
+            return self.id_encoder.features(pixels, faces).float().cpu()
+
+    def place(self, hardware: Hardware, plan: MemoryPlan | None = None) -> None:
+        """Move a model that was loaded on the CPU to where it is to draw, by ``plan`` or the fastest that fits.
+
+        Raises :class:`ModelError` for a plan that cannot be followed.
+        """
+        self.footprint = footprint_of(self.base, self.id_encoder, hardware.dtype)
+        if plan is None:
+            usable = PLANS[:1] if hardware.device.type == "cpu" else [one for one in PLANS if self._can_follow(one)]
+            plan = self.footprint.choose(free_bytes(hardware.device), usable)
+        self._id_parking = place(self.base, self.id_encoder, plan, hardware)
+        self.plan = plan
+
+    def largest_batch(self, limit: int) -> int:
+        """How many pictures, up to ``limit``, the memory that is free now lets share a UNet forward."""
+        if self.footprint is None:
+            return limit
+        taken = self.footprint.resident(self.plan)
+        free = free_bytes(self.base.hardware.device)
+        return self.footprint.largest_batch(self.plan, free + taken, limit)
+
+    def _can_follow(self, plan: MemoryPlan) -> bool:
+        return not (plan.eight_bit_unet and (self._has_lora or self.style_loras))
 
     def add_style_lora(self, name: str, path: Path) -> None:
         """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""
@@ -149,25 +180,29 @@ def load_photomaker(
     style_loras: Mapping[str, Path] | None = None,
     fuse_lora: bool = False,
     use_lora: bool = True,
+    memory_plan: MemoryPlan | None = None,
 ) -> PhotoMaker:
     """Load everything that a picture needs.
 
     ``base`` is a hub id, a diffusers folder or a .safetensors file, then with an optional ``base_config``
     (see :func:`~photomaker_core.base.load_base`); ``adapter`` a ``photomaker-v1`` or
     ``-v2`` file in either form; ``style_loras`` maps names to files. Without ``use_lora`` the adapter's LoRA is
-    left out, and text alone draws what the base draws. Raises :class:`ModelError`.
+    left out, and text alone draws what the base draws. Without a ``memory_plan`` the fastest one that fits the
+    free memory is taken. Raises :class:`ModelError`.
     """
+    hardware = hardware or best_hardware()
     loaded = load_adapter(adapter)
     if not use_lora:
         loaded = replace(loaded, lora_weights={})
     model = PhotoMaker(
-        load_base(base, hardware or best_hardware(), base_config),
+        load_base(base, Hardware(torch.device("cpu"), hardware.dtype), base_config),
         loaded,
         face_embedder=face_embedder,
         fuse_lora=fuse_lora,
     )
     for name, path in (style_loras or {}).items():
         model.add_style_lora(name, path)
+    model.place(hardware, memory_plan)
     return model
 
 

@@ -26,15 +26,13 @@ class LatentColours:
 
     @classmethod
     @torch.no_grad()
-    def fitted(cls, vae: AutoencoderKL, vae_scale: int, seed: int = 0) -> LatentColours:
+    def fitted(cls, vae: AutoencoderKL, vae_scale: int, device: torch.device, seed: int = 0) -> LatentColours:
         """Fit to soft random colour fields of :data:`_GRID` latents a side, by least squares."""
         generator = torch.Generator().manual_seed(seed)
         side = _GRID * vae_scale
         coarse = torch.rand((_SAMPLES, 3, 5, 5), generator=generator)
         pixels = functional.interpolate(coarse, (side, side), mode="bicubic", align_corners=True).clamp(0, 1)
-        means = [
-            vae.encode((one[None] * 2 - 1).to(vae.device, vae.dtype), return_dict=False)[0].mode() for one in pixels
-        ]
+        means = [vae.encode((one[None] * 2 - 1).to(device, vae.dtype), return_dict=False)[0].mode() for one in pixels]
         latents = torch.cat(means).float().cpu() * vae.config.scaling_factor
         colours = functional.avg_pool2d(pixels, vae_scale)
         return cls(torch.linalg.lstsq(_with_ones(latents), colours.permute(0, 2, 3, 1).reshape(-1, 3)).solution)

@@ -21,7 +21,7 @@ from photomaker_core.conditioning import Conditioning
 from photomaker_core.engine import Generation, GenerationSettings, StepEngine
 from photomaker_core.fair_queue import FairQueue
 from photomaker_core.images import tensor_to_images
-from photomaker_core.vae_decoding import Decoding
+from photomaker_core.vae_decoding import Decoding, decode_in_tiles
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +234,7 @@ class Runner:
         if is_out_of_memory(error) and not vae.use_tiling and picture.generation is not None:
             log.warning("decoding ran out of memory; from now on it is done in tiles")
             _free_cached_memory()
-            vae.enable_tiling()
+            decode_in_tiles(vae)
             self._decoding.appendleft((picture, self._engine.decoding(picture.generation.latents)))
         else:
             self._end(picture.job, Failed(error))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
 
+from photomaker_core.parking import Parking, at_work
+
 
 @dataclass(frozen=True, slots=True)
 class TextEmbedding:
@@ -54,12 +56,14 @@ class TextEmbeddingCache:
 class TextEncoders:
     """Both tokenizers with their encoders; ``tokenizers[0]`` is the one prompts are decoded with.
 
-    With a ``cache`` the same ids are embedded once; only for encoders that do not change.
+    With a ``cache`` the same ids are embedded once; only for encoders that do not change. Encoders with a
+    ``parking`` are on its device only while they run.
     """
 
     tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
     encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
     cache: TextEmbeddingCache | None = None
+    parking: Parking | None = None
 
     @property
     def width(self) -> int:
@@ -103,9 +107,10 @@ class TextEncoders:
         return embedding
 
     def _run(self, first: Tensor, second: Tensor) -> TextEmbedding:
-        outputs = [
-            encoder(ids.to(self.device), output_hidden_states=True)
-            for encoder, ids in zip(self.encoders, (first, second), strict=True)
-        ]
+        with at_work(self.parking, *self.encoders):
+            outputs = [
+                encoder(ids.to(self.device), output_hidden_states=True)
+                for encoder, ids in zip(self.encoders, (first, second), strict=True)
+            ]
         tokens = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
         return TextEmbedding(tokens, outputs[1].text_embeds)

@@ -1,0 +1,37 @@
+"""Memory plans: where a model's parts lie and in which precision. The loader follows one; the operator may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Offload = Literal["none", "model", "sequential"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """One way to fit a model into memory.
+
+    ``parked_encoders``: text encoders and the ID encoder's vision tower wait in CPU memory between uses;
+    ``eight_bit_unet``: the UNet's weights are kept as float8 and cast layer by layer; ``offload``: diffusers'
+    offload of whole parts, or of single layers; ``tiled_vae``: pictures are decoded in tiles.
+    """
+
+    name: str
+    parked_encoders: bool = False
+    eight_bit_unet: bool = False
+    offload: Offload = "none"
+    tiled_vae: bool = False
+
+
+PLANS: Final = (
+    MemoryPlan("full"),
+    MemoryPlan("tiled", tiled_vae=True),
+    MemoryPlan("parked", parked_encoders=True, tiled_vae=True),
+    MemoryPlan("model-offload", parked_encoders=True, offload="model", tiled_vae=True),
+    MemoryPlan("eight-bit", parked_encoders=True, eight_bit_unet=True, tiled_vae=True),
+    MemoryPlan("sequential-offload", parked_encoders=True, offload="sequential", tiled_vae=True),
+)
+"""From the fastest to the one that needs least. Only the 8-bit plan changes pictures, and slightly."""
+
+PLANS_BY_NAME: Final = {plan.name: plan for plan in PLANS}

@@ -1,0 +1,67 @@
+"""Puts a loaded model where a memory plan says. Called by the loader, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from photomaker_core.base import BaseModel, Hardware
+from photomaker_core.errors import ModelError
+from photomaker_core.id_encoder import IdEncoder
+from photomaker_core.memory import Footprint, footprint, weight_bytes
+from photomaker_core.memory_plans import MemoryPlan
+from photomaker_core.parking import Parking
+from photomaker_core.vae_decoding import decode_in_tiles
+
+
+def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype) -> Footprint:
+    """What a loaded model needs for square pictures of the size it was trained at, with weights in ``dtype``."""
+    unet_bytes = weight_bytes(base.unet)
+    plain = footprint(
+        dict(base.unet.config),
+        dict(base.vae.config),
+        weight_bytes(*base.text.encoders, id_encoder),
+        dtype,
+        base.side_px,
+        base.side_px,
+    )
+    return replace(plain, unet=max(unet_bytes, plain.unet))
+
+
+def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Hardware) -> Parking | None:
+    """Move the parts of a model that was loaded on the CPU; returns where the ID encoder's vision part is parked.
+
+    Raises :class:`ModelError` where ``plan`` offloads and there is nothing to offload from, or where it keeps the
+    UNet in eight bits beside LoRA layers that are not fused.
+    """
+    device = hardware.device
+    if plan.offload != "none" and device.type == "cpu":
+        raise ModelError(f"The memory plan {plan.name} moves parts between CPU and GPU; there is no GPU here.")
+    if plan.eight_bit_unet and getattr(base.unet, "peft_config", None):
+        raise ModelError(
+            f"The memory plan {plan.name} needs the adapter's LoRA fused and no style LoRAs: "
+            "set PHOTOMAKER_FUSE_LORA=true and PHOTOMAKER_STYLE_LORAS={}."
+        )
+    base.hardware = hardware
+    if plan.eight_bit_unet:
+        base.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=hardware.dtype)
+    if plan.offload == "model":
+        base.pipeline.enable_model_cpu_offload(device=device)
+    elif plan.offload == "sequential":
+        base.pipeline.enable_sequential_cpu_offload(device=device)
+    else:
+        base.unet.to(device)
+        base.vae.to(device)
+        if plan.parked_encoders:
+            base.text = replace(base.text, parking=Parking(device))
+        else:
+            for encoder in base.text.encoders:
+                encoder.to(device)
+    if plan.tiled_vae:
+        decode_in_tiles(base.vae)
+    if not plan.parked_encoders:
+        id_encoder.to(device)
+        return None
+    id_encoder.fuse_module.to(device)
+    return Parking(device)
