@@ -18,6 +18,7 @@ from typing import Final
 from tqdm import tqdm
 
 from photomaker_core.aspects import DEFAULT_ASPECT, aspect_named
+from photomaker_core.benchmark import command as benchmark
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation import command as evaluation
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluation.add_options(
         commands.add_parser("evaluate", help="measure likeness, agreement with the text, and speed, as the paper does")
     )
+    benchmark.add_options(commands.add_parser("bench", help="measure speed and memory beside a plain pipeline"))
     return parser
 
 

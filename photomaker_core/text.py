@@ -44,6 +44,10 @@ class TextEmbeddingCache:
             self._kept.move_to_end(key)
         return embedding
 
+    def clear(self) -> None:
+        self._kept.clear()
+        self._size_bytes = 0
+
     def keep(self, key: bytes, embedding: TextEmbedding) -> None:
         self._kept[key] = embedding
         self._size_bytes += embedding.size_bytes
@@ -73,6 +77,11 @@ class TextEncoders:
     def device(self) -> torch.device:
         device: torch.device = self.encoders[0].device
         return device
+
+    def forget(self) -> None:
+        """Empty the cache, where there is one."""
+        if self.cache is not None:
+            self.cache.clear()
 
     def token_ids(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Plain prompts as ids [B, 77] for each encoder, truncated or padded."""
