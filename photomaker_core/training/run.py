@@ -19,6 +19,7 @@ from diffusers import (
 )
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModel
 
+from photomaker_core.adapter import load_adapter
 from photomaker_core.errors import UserError
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
@@ -170,11 +171,8 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
     pipeline.to(device)
     if options.get("gradient_checkpointing", False):
         pipeline.unet.enable_gradient_checkpointing()
-    tower = CLIPVisionModel.from_pretrained(config.input("vision", work))
-    projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
     torch.manual_seed(config.loop.seed)
-    encoder = IdEncoder(tower.config, projections)
-    encoder.vision_model.load_state_dict(tower.state_dict())
+    encoder = _id_encoder(config, work, pipeline)
     return PhotoMakerStage(
         pipeline,
         encoder.to(device),
@@ -187,6 +185,17 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         masked_loss=options.get("masked_loss", 0.5),
         most_id_photos=options.get("most_id_photos", 4),
     )
+
+
+def _id_encoder(config: TrainConfig, work: Path, pipeline: StableDiffusionXLPipeline) -> IdEncoder:
+    """That of the adapter ``inputs.start``, to go on with, or a new one around the vision tower ``inputs.vision``."""
+    if "start" in config.inputs:
+        return load_adapter(Path(config.input("start", work))).id_encoder
+    tower = CLIPVisionModel.from_pretrained(config.input("vision", work))
+    projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
+    encoder = IdEncoder(tower.config, projections)
+    encoder.vision_model.load_state_dict(tower.state_dict())
+    return encoder
 
 
 def _base_dtype(config: TrainConfig) -> torch.dtype:
