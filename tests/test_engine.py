@@ -55,6 +55,8 @@ JOB = st.fixed_dictionaries(
         "steps": st.integers(1, 5),
         "guidance_scale": st.sampled_from([0.0, 1.0, 3.0, 7.5]),
         "guidance_rescale": st.sampled_from([0.0, 0.7]),
+        "guidance_interval": st.sampled_from([(0.0, 1.0), (0.2, 0.7)]),
+        "guidance_every": st.integers(1, 3),
         "seed": st.integers(0, 2**31 - 1),
         "style_strength_ratio": st.sampled_from([0.0, 20.0, 50.0]),
         "prompt": st.sampled_from(["a man img", "a woman img by the sea"]),
@@ -106,6 +108,37 @@ def test_the_identity_changes_the_picture_only_after_the_merge_step(engine: Step
         engine.step([one])
         engine.step([two])
         assert torch.equal(one.latents, two.latents) != is_merged
+
+
+def rows_of(engine: StepEngine, **how: object) -> list[int]:
+    """How many rows each step gives the UNet."""
+    rows: list[int] = []
+    hook = engine.model.base.unet.register_forward_pre_hook(lambda _module, inputs: rows.append(len(inputs[0])))
+    run_alone(engine, begin(engine, **how))
+    hook.remove()
+    return rows
+
+
+def test_steps_without_guidance_take_one_row(engine: StepEngine) -> None:
+    assert rows_of(engine, steps=4) == [2, 2, 2, 2]
+    assert rows_of(engine, steps=4, guidance_scale=1.0) == [1, 1, 1, 1]
+    assert rows_of(engine, steps=8, guidance_interval=(0.25, 0.75)) == [1, 1, 2, 2, 2, 2, 1, 1]
+    assert rows_of(engine, steps=8, guidance_every=4, start_merge_step=1) == [2, 1, 2, 1, 2, 1, 1, 1]
+
+
+def test_guidance_kept_from_an_earlier_step_changes_the_picture_slightly(engine: StepEngine) -> None:
+    whole, kept, none = (
+        run_alone(engine, begin(engine, steps=12, **how))  # type: ignore[arg-type]
+        for how in ({}, {"guidance_every": 2}, {"guidance_scale": 1.0})
+    )
+    assert 0 < (whole - kept).abs().mean() < 0.5 * (whole - none).abs().mean()
+
+
+def test_guidance_levers_out_of_range_are_explained(engine: StepEngine) -> None:
+    with pytest.raises(SettingsError, match="interval"):
+        begin(engine, guidance_interval=(0.7, 0.2))
+    with pytest.raises(SettingsError, match="at least 1"):
+        begin(engine, guidance_every=0)
 
 
 def test_unknown_names_are_explained(engine: StepEngine) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from photomaker_core.errors import UserError
+from photomaker_core.guidance_options import add_guidance_levers
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.quiet import hush_libraries
 
@@ -45,6 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, default=1, metavar="N", help="pictures for each prompt (default: 1)")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=5.0)
+    add_guidance_levers(parser)
     parser.add_argument("--scheduler", default="euler")
     parser.add_argument("--mix", type=int, metavar="PAIRS", help="instead: the mixing study with so many pairs")
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
@@ -87,7 +89,13 @@ def evaluate(options: argparse.Namespace) -> int:
     model = load_photomaker(options.base, options.adapter, face_embedder=face)
     side = model.base.side_px
     settings = GenerationSettings(
-        side, side, options.steps, guidance_scale=options.guidance, scheduler=options.scheduler
+        side,
+        side,
+        options.steps,
+        guidance_scale=options.guidance,
+        guidance_interval=tuple(options.guidance_interval),
+        guidance_every=options.guidance_every,
+        scheduler=options.scheduler,
     )
     options.out.mkdir(parents=True, exist_ok=True)
     if options.mix is not None:
