@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 
 import discord
 from discord.ext import commands
@@ -20,6 +21,7 @@ from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.jobs import JobDesk
 from bot.requests import Limits
+from photomaker_core.compilation import compile_from
 from photomaker_core.errors import UserError
 from photomaker_core.faces import InsightFaceEmbedder
 from photomaker_core.model import PhotoMaker, load_photomaker
@@ -43,7 +45,7 @@ class PhotoMakerBot(commands.Bot):
         self.limits = Limits(
             settings.max_steps, settings.max_pictures, settings.default_steps, settings.default_guidance
         )
-        self.gpu = GpuThread(load or model_loader(settings), settings.max_batch)
+        self.gpu = GpuThread(load or model_loader(settings, compiled=settings.photomaker_compiled), settings.max_batch)
         self.database: Database
         self.identities: IdentityDesk
         self.jobs: JobDesk
@@ -97,12 +99,12 @@ class PhotoMakerBot(commands.Bot):
             await self.database.close()
 
 
-def model_loader(settings: Settings) -> Callable[[], PhotoMaker]:
-    """How the GPU thread loads the configured model."""
+def model_loader(settings: Settings, *, compiled: Path | None = None) -> Callable[[], PhotoMaker]:
+    """How the GPU thread loads the configured model; ``compiled`` is what ``photomaker-bot compile`` wrote."""
 
     def load() -> PhotoMaker:
         folder = settings.photomaker_insightface_dir
-        return load_photomaker(
+        model = load_photomaker(
             settings.photomaker_base,
             settings.photomaker_adapter,
             base_config=settings.photomaker_base_config,
@@ -111,5 +113,8 @@ def model_loader(settings: Settings) -> Callable[[], PhotoMaker]:
             fuse_lora=settings.photomaker_fuse_lora,
             memory_plan=settings.memory_plan,
         )
+        if compiled:
+            compile_from(model, compiled)
+        return model
 
     return load

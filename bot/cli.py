@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.set_defaults(command=_demo)
     doctor = commands.add_parser("doctor", help="check token, database, model files and memory")
     doctor.set_defaults(command=_doctor)
+    compile_ = commands.add_parser("compile", help="compile the model once, into the file PHOTOMAKER_COMPILED")
+    compile_.set_defaults(command=_compile)
     options = parser.parse_args(arguments)
     try:
         status: int = options.command(options)
@@ -97,6 +99,20 @@ def _doctor(_options: argparse.Namespace) -> int:
     for finding in findings:
         print(f"{'✓' if finding.is_good else '✗'} {finding.what}: {finding.says}")
     return 0 if all(finding.is_good for finding in findings) else 1
+
+
+def _compile(_options: argparse.Namespace) -> int:
+    settings = load_settings()
+    path = settings.photomaker_compiled
+    if path is None:
+        raise ConfigError("Say where to keep the compiled model: PHOTOMAKER_COMPILED=data/compiled.bin")
+    hush_libraries()
+    from bot.app import model_loader
+    from photomaker_core.compilation import compile_and_keep
+
+    compile_and_keep(model_loader(settings)(), path)
+    print(f"compiled: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+    return 0
 
 
 def _log_to_stderr(level: str) -> None:

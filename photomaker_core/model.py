@@ -124,8 +124,13 @@ class PhotoMaker:
         free = free_bytes(self.base.hardware.device)
         return self.footprint.largest_batch(self.plan, free + taken, limit)
 
+    @property
+    def has_lora_layers(self) -> bool:
+        """Whether a LoRA lies beside the UNet's weights, and not in them."""
+        return self._has_lora or bool(self.style_loras)
+
     def _can_follow(self, plan: MemoryPlan) -> bool:
-        return not (plan.eight_bit_unet and (self._has_lora or self.style_loras))
+        return not (plan.eight_bit_unet and self.has_lora_layers)
 
     def add_style_lora(self, name: str, path: Path) -> None:
         """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import CLIPTextConfig, CLIPVisionConfig
 
-from photomaker_core import cli
+from photomaker_core import cli, sdxl
 from photomaker_core.benchmark.ours import EngineServer
 from photomaker_core.benchmark.plain import PlainServer
+from photomaker_core.benchmark.random_sdxl import random_photomaker
 from photomaker_core.benchmark.requests import NEGATIVE, PROMPTS, Publish, Request, Run, Server, percentile, poisson
 from photomaker_core.engine import GenerationSettings, StepEngine
 from photomaker_core.model import PhotoMaker
@@ -112,3 +114,29 @@ async def test_storage_is_measured_on_a_filled_database(tmp_path: Path) -> None:
     await database.close()
     assert set(found) == {"find by name", "autocomplete", "list", "photos and features", "add and delete"}
     assert all(seconds > 0 for seconds in found.values())
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_random_sdxl_is_built_as_the_real_one_is(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """At a hundredth of the size: all widths come from the configurations."""
+    small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    monkeypatch.setattr(
+        sdxl, "text_configs", lambda: (CLIPTextConfig(**small), CLIPTextConfig(**small, projection_dim=64))
+    )
+    monkeypatch.setattr(sdxl, "vision_config", lambda: CLIPVisionConfig(**small, image_size=224, patch_size=56))
+    unet = {
+        "block_out_channels": (32, 32, 64),
+        "cross_attention_dim": 128,
+        "attention_head_dim": (1, 1, 2),
+        "sample_size": 16,
+    }
+    monkeypatch.setattr(sdxl, "UNET", sdxl.UNET | unet | {"projection_class_embeddings_input_dim": 6 * 256 + 64})
+    monkeypatch.setattr(sdxl, "VAE", sdxl.VAE | {"block_out_channels": (32, 32, 32, 32), "sample_size": 128})
+    model = random_photomaker(version)  # type: ignore[arg-type]
+    assert model.version == version
+    assert model.footprint is not None
+    engine = StepEngine(model)
+    features = model.encode_photos([Image.open(NEWTON[0]).convert("RGB")])
+    generation = engine.begin(engine.condition("a man img", None, features), GenerationSettings(128, 128, steps=1))
+    engine.step([generation])
+    assert engine.finish(generation).size == (128, 128)

@@ -176,6 +176,11 @@ def test_run_without_a_token_says_where_to_get_one(here: Path, capsys: pytest.Ca
     assert "There is no Discord token. Set DISCORD_TOKEN" in capsys.readouterr().err
 
 
+def test_compile_without_a_place_for_it_says_how_to_name_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bot_cli.main(["compile"]) == 2
+    assert "PHOTOMAKER_COMPILED=" in capsys.readouterr().err
+
+
 def test_the_configuration_names_every_wrong_variable(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
