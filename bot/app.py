@@ -14,12 +14,13 @@ from discord.ext import commands
 from bot.commands.help import HelpCommands
 from bot.commands.identity import IdentityCommands
 from bot.commands.imagine import ImagineCommands
+from bot.commands.job_buttons import JobButtons
 from bot.commands.mix import MixCommands
 from bot.config import Settings
 from bot.errors import CommandTree
 from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
-from bot.jobs import JobDesk
+from bot.jobs import Controls, JobDesk
 from bot.requests import Limits
 from photomaker_core.compilation import compile_from
 from photomaker_core.errors import UserError
@@ -55,7 +56,17 @@ class PhotoMakerBot(commands.Bot):
         self.database = await Database.open(self.settings.database_url)
         self.gpu.start()
         self.identities = IdentityDesk(self.database, self.gpu)
-        self.jobs = JobDesk(self, self.database, self.gpu, self.identities, keep_pictures=self.settings.keep_pictures)
+        buttons = JobButtons(lambda: self.jobs, self.limits)
+        self.jobs = JobDesk(
+            self,
+            self.database,
+            self.gpu,
+            self.identities,
+            Controls(running=buttons.running, done=buttons.done),
+            keep_pictures=self.settings.keep_pictures,
+        )
+        for view in (buttons.running(), buttons.done()):
+            self.add_view(view)
         await self.add_cog(IdentityCommands(self.identities))
         await self.add_cog(ImagineCommands(self.identities, self.jobs, self.limits))
         await self.add_cog(MixCommands(self.identities, self.jobs, self.limits))

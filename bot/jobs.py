@@ -11,7 +11,7 @@ import contextvars
 import io
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +34,14 @@ EDIT_INTERVAL_S = 2.0
 TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
 
 
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What a job's message offers its readers: makers of fresh views, while it is drawn and when it is done."""
+
+    running: Callable[[], discord.ui.View]
+    done: Callable[[], discord.ui.View]
+
+
 @dataclass(slots=True, eq=False)
 class _OpenJob:
     record: JobRecord
@@ -44,6 +52,7 @@ class _OpenJob:
     previews: Sequence[Image.Image] = ()
     edit: asyncio.Task[None] | None = None
     start_note: asyncio.Task[None] | None = None
+    is_cancelled: bool = False
 
 
 class JobDesk:
@@ -55,11 +64,12 @@ class JobDesk:
         database: Database,
         gpu: GpuThread,
         identities: IdentityDesk,
+        controls: Controls,
         *,
         keep_pictures: bool,
     ) -> None:
-        self._client, self._gpu, self._identities = client, gpu, identities
-        self._store = JobStore(database)
+        self._client, self._gpu, self._identities, self._controls = client, gpu, identities, controls
+        self.store = JobStore(database)
         self._keep_pictures = keep_pictures
         self._open: dict[int, _OpenJob] = {}
         self._loop = asyncio.get_running_loop()
@@ -72,8 +82,10 @@ class JobDesk:
 
     async def accept(self, interaction: discord.Interaction, request: DrawRequest) -> None:
         """Take over a deferred interaction: store its job, tell its place in the queue, have it drawn."""
-        message = await interaction.edit_original_response(content=messages.waiting(len(self._open)))
-        record = await self._store.accept(
+        message = await interaction.edit_original_response(
+            content=messages.waiting(len(self._open)), view=self._controls.running()
+        )
+        record = await self.store.accept(
             NewJob(
                 user_id=interaction.user.id,
                 channel_id=message.channel.id,
@@ -82,11 +94,20 @@ class JobDesk:
                 request=request.to_json(),
             )
         )
-        await self._submit(record)
+        self._spawn(self._submit(record))
+
+    def cancel(self, job_id: int) -> bool:
+        """End a job within one step; whether there was one to end."""
+        job = self._open.get(job_id)
+        if job is None:
+            return False
+        job.is_cancelled = True
+        self._gpu.cancel(job_id)
+        return True
 
     async def resume(self) -> None:
         """Submit what an earlier run accepted and did not finish; jobs of this run are left alone."""
-        for record in await self._store.unfinished():
+        for record in await self.store.unfinished():
             await self._submit(record)
 
     async def _submit(self, record: JobRecord) -> None:
@@ -103,6 +124,9 @@ class JobDesk:
         except Exception as error:
             await self._conclude(job, Failed(error))
             return
+        if job.is_cancelled:
+            await self._conclude(job, Cancelled())
+            return
         self._gpu.submit(drawing, lambda event: self._from_gpu_thread(job, event))
 
     def _from_gpu_thread(self, job: _OpenJob, event: Event) -> None:
@@ -113,7 +137,7 @@ class JobDesk:
             case Started():
                 job.dropped_text = event.dropped_text
                 job.started_at_s = time.monotonic()
-                job.start_note = self._spawn(self._store.started(job.record.id))
+                job.start_note = self._spawn(self.store.started(job.record.id))
             case Progress():
                 self._show_progress(job, event)
             case _:
@@ -146,10 +170,10 @@ class JobDesk:
                     await self._deliver(job, event)
                 case Failed():
                     sentence = sentence_for(event.error, f"job {job.record.id}")
-                    await self._store.failed(job.record.id, sentence)
+                    await self.store.failed(job.record.id, sentence)
                     await self._reply(job, sentence, final=True)
                 case Cancelled():
-                    await self._store.cancelled(job.record.id)
+                    await self.store.cancelled(job.record.id)
                     await self._reply(job, "Cancelled.", final=True)
         finally:
             self._open.pop(job.record.id, None)
@@ -160,9 +184,11 @@ class JobDesk:
             discord.File(io.BytesIO(content), f"picture-{job.record.id}-{index}.{suffix}")
             for index, content in enumerate(contents, start=1)
         ]
-        await self._reply(job, messages.result(job.request, job.dropped_text), files, final=True)
+        await self._reply(
+            job, messages.result(job.request, job.dropped_text), files, final=True, view=self._controls.done()
+        )
         settings: dict[str, Any] = job.request.to_json()
-        await self._store.finished(
+        await self.store.finished(
             job.record.id,
             [
                 NewResult(job.request.seed + index, settings, content if self._keep_pictures else None)
@@ -171,9 +197,18 @@ class JobDesk:
         )
 
     async def _reply(
-        self, job: _OpenJob, content: str, files: list[discord.File] | None = None, *, final: bool = False
+        self,
+        job: _OpenJob,
+        content: str,
+        files: list[discord.File] | None = None,
+        *,
+        final: bool = False,
+        view: discord.ui.View | None = None,
     ) -> None:
-        """Edit the interaction's reply while its token lives; after that only what ends a job is posted."""
+        """Edit the interaction's reply while its token lives; after that only what ends a job is posted.
+
+        What ends a job replaces the controls of the running one by ``view``.
+        """
         record = job.record
         mentions = discord.AllowedMentions.none()
         try:
@@ -182,11 +217,18 @@ class JobDesk:
                     self._client.application_id or 0, record.interaction_token, client=self._client
                 )
                 await webhook.edit_message(
-                    record.message_id or 0, content=content, attachments=files or [], allowed_mentions=mentions
+                    record.message_id or 0,
+                    content=content,
+                    attachments=files or [],
+                    allowed_mentions=mentions,
+                    view=view if final else discord.utils.MISSING,
                 )
             elif final:
                 channel = self._client.get_partial_messageable(record.channel_id)
-                await channel.send(f"<@{record.user_id}> {content}", files=files or [], allowed_mentions=mentions)
+                text = f"<@{record.user_id}> {content}"
+                extra: dict[str, Any] = {} if view is None else {"view": view}
+                posted = await channel.send(text, files=files or [], allowed_mentions=mentions, **extra)
+                await self.store.moved(record.id, posted.id)
         except discord.HTTPException:
             log.warning("job %d: the reply could not be updated", record.id, exc_info=True)
 

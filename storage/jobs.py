@@ -27,7 +27,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """An accepted job."""
+    """An accepted job; ``state`` is queued, running, done, failed or cancelled."""
 
     id: int
     user_id: int
@@ -36,6 +36,7 @@ class JobRecord:
     interaction_token: str | None
     request: dict[str, Any]
     created_at: datetime
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,17 @@ class JobStore:
             jobs = await session.scalars(select(Job).where(Job.state.in_(("queued", "running"))).order_by(Job.id))
             return [_record(job) for job in jobs]
 
+    async def by_message(self, message_id: int) -> JobRecord | None:
+        """The job that a message shows, the newest where there are several."""
+        query = select(Job).where(Job.message_id == message_id).order_by(Job.id.desc()).limit(1)
+        async with self._database.transaction() as session:
+            job = await session.scalar(query)
+            return None if job is None else _record(job)
+
+    async def moved(self, job_id: int, message_id: int) -> None:
+        """Note that another message shows the job from now on."""
+        await self._set(job_id, message_id=message_id)
+
     async def started(self, job_id: int) -> None:
         await self._set(job_id, state="running", started_at=datetime.now(UTC))
 
@@ -100,5 +112,12 @@ class JobStore:
 
 def _record(job: Job) -> JobRecord:
     return JobRecord(
-        job.id, job.user_id, job.channel_id, job.message_id, job.interaction_token, job.request, job.created_at
+        job.id,
+        job.user_id,
+        job.channel_id,
+        job.message_id,
+        job.interaction_token,
+        job.request,
+        job.created_at,
+        job.state,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ torch.set_num_threads(1)
 from bot.app import PhotoMakerBot  # noqa: E402
 from photomaker_core.adapter import load_adapter  # noqa: E402
 from photomaker_core.base import Hardware, load_base  # noqa: E402
+from photomaker_core.engine import Generation, StepEngine  # noqa: E402
 from photomaker_core.model import PhotoMaker  # noqa: E402
 from photomaker_core.quiet import hush_libraries  # noqa: E402
 from tests.server import Server, settings  # noqa: E402
@@ -55,3 +57,17 @@ async def studio(simcord_env: simcord.Env, simcord_bot: PhotoMakerBot) -> AsyncI
     yield opened
     await opened.bot.close()
     assert opened.unexpected_errors() == []
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Steps stop until the event is set."""
+    going = threading.Event()
+    step = StepEngine.step
+
+    def held(engine: StepEngine, generations: list[Generation]) -> None:
+        going.wait(60)
+        step(engine, generations)
+
+    monkeypatch.setattr(StepEngine, "step", held)
+    return going

@@ -40,20 +40,6 @@ def rows(folder: Path, query: str, *values: object) -> list[tuple[object, ...]]:
         connection.close()
 
 
-@pytest.fixture
-def hold(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Steps stop until the event is set."""
-    going = threading.Event()
-    step = StepEngine.step
-
-    def held(engine: StepEngine, generations: list[Generation]) -> None:
-        going.wait(60)
-        step(engine, generations)
-
-    monkeypatch.setattr(StepEngine, "step", held)
-    return going
-
-
 async def accepted(studio: Server, **options: object) -> object:
     """Start a drawing and return its interaction while it runs."""
     return await studio.ada.slash(studio.channel, "imagine", **{"prompt": "a man img", "seed": 4, **options})
