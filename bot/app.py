@@ -16,6 +16,7 @@ from bot.commands.identity import IdentityCommands
 from bot.commands.imagine import ImagineCommands
 from bot.commands.job_buttons import JobButtons
 from bot.commands.mix import MixCommands
+from bot.commands.privacy import PrivacyCommands
 from bot.config import Settings
 from bot.errors import CommandTree
 from bot.gpu import GpuThread
@@ -26,7 +27,7 @@ from photomaker_core.compilation import compile_from
 from photomaker_core.errors import UserError
 from photomaker_core.faces import InsightFaceEmbedder
 from photomaker_core.model import PhotoMaker, load_photomaker
-from storage import Database
+from storage import Database, PrivacyStore
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class PhotoMakerBot(commands.Bot):
         await self.add_cog(IdentityCommands(self.identities))
         await self.add_cog(ImagineCommands(self.identities, self.jobs, self.limits))
         await self.add_cog(MixCommands(self.identities, self.jobs, self.limits))
+        await self.add_cog(PrivacyCommands(PrivacyStore(self.database), self.jobs))
         await self.add_cog(HelpCommands(self.limits))
         if self.settings.discord_guild_id:
             guild = discord.Object(self.settings.discord_guild_id)

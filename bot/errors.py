@@ -27,6 +27,14 @@ def sentence_for(error: BaseException, doing: str) -> str:
     return f"Sorry, something went wrong on my side. If you tell the operator, give this reference: `{reference}`"
 
 
+async def say(interaction: discord.Interaction, sentence: str) -> None:
+    """Answer a click or a form with a sentence that only its user sees."""
+    if interaction.response.is_done():
+        await interaction.followup.send(sentence, ephemeral=True)
+    else:
+        await interaction.response.send_message(sentence, ephemeral=True)
+
+
 class CommandTree(app_commands.CommandTree[discord.Client]):
     """Answers every failed command with a sentence that only its user sees."""
 

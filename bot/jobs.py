@@ -12,7 +12,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,6 +53,7 @@ class _OpenJob:
     edit: asyncio.Task[None] | None = None
     start_note: asyncio.Task[None] | None = None
     is_cancelled: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class JobDesk:
@@ -104,6 +105,11 @@ class JobDesk:
         job.is_cancelled = True
         self._gpu.cancel(job_id)
         return True
+
+    async def cancel_all(self, job_ids: Sequence[int]) -> None:
+        """End jobs, and wait until each has told its member so and written its row."""
+        ending = [job.ended.wait() for one in job_ids if (job := self._open.get(one)) and self.cancel(one)]
+        await asyncio.gather(*ending)
 
     async def resume(self) -> None:
         """Submit what an earlier run accepted and did not finish; jobs of this run are left alone."""
@@ -177,6 +183,7 @@ class JobDesk:
                     await self._reply(job, "Cancelled.", final=True)
         finally:
             self._open.pop(job.record.id, None)
+            job.ended.set()
 
     async def _deliver(self, job: _OpenJob, finished: Finished) -> None:
         suffix, contents = await asyncio.to_thread(encode_pictures, finished.pictures)

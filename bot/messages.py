@@ -31,10 +31,14 @@ def listing(lines: Sequence[str]) -> str:
     return "\n".join([*kept, f"… and {len(lines) - len(kept)} more"])
 
 
+def counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
 def waiting(jobs_before: int) -> str:
     if jobs_before == 0:
         return "⏳ Your picture is next."
-    return f"⏳ Waiting: {jobs_before} {'job' if jobs_before == 1 else 'jobs'} before yours."
+    return f"⏳ Waiting: {counted(jobs_before, 'job', 'jobs')} before yours."
 
 
 def drawing(request: DrawRequest, step: int, steps: int, elapsed_s: float) -> str:

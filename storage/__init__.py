@@ -4,6 +4,7 @@ from storage.database import Database
 from storage.errors import NotFoundError, StorageError
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, StoredPhoto
 from storage.jobs import JobRecord, JobStore, NewJob, NewResult
+from storage.privacy import PrivacyStore, UserData
 
 __all__ = [
     "Database",
@@ -15,6 +16,8 @@ __all__ = [
     "NewPhoto",
     "NewResult",
     "NotFoundError",
+    "PrivacyStore",
     "StorageError",
     "StoredPhoto",
+    "UserData",
 ]

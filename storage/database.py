@@ -65,6 +65,15 @@ class Database:
             async with self._sessions.begin() as session:
                 yield session
 
+    async def scrub(self) -> None:
+        """Take what was deleted out of SQLite's write-ahead log too; elsewhere there is nothing to do."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        with readable_errors():
+            async with self._engine.connect() as connection:
+                autocommitting = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await autocommitting.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
 
 def _prepare_folder(database: str | None, backend: str) -> None:
     if backend != "sqlite" or not database or database == ":memory:":

@@ -117,10 +117,14 @@ class IdentityStore:
         return await self.find(owner_id, new_name)
 
     async def delete(self, owner_id: int, name: str) -> IdentityInfo:
-        """Remove an identity with its photos, features and consent; raises :class:`NotFoundError`."""
+        """Remove an identity with its photos, features and consent, from the database's files too.
+
+        Raises :class:`NotFoundError`.
+        """
         found = await self.find(owner_id, name)
         async with self._database.transaction() as session:
             await session.execute(delete(Identity).where(Identity.id == found.id))
+        await self._database.scrub()
         return found
 
     async def photos(self, identity_id: int, fingerprint: str = "") -> list[StoredPhoto]:

@@ -23,6 +23,8 @@ _TEXT = """\
 - Up to {max_pictures} pictures at once and up to {max_steps} steps.
 - `/identity list`, `show`, `rename` and `delete` are for you alone: nobody else sees or uses your photos. \
 `delete` removes them from the database for good.
+- The buttons under a picture draw it **again** with another seed, **change** its prompt, or **delete** it.
+- `/privacy export` hands you everything I have stored about you; `/privacy delete` removes it for good.
 - Add only people who agree, yourself, or fictional people. Every picture is marked as made by an AI.
 """
 

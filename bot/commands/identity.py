@@ -12,7 +12,7 @@ from discord.ext import commands
 
 from bot.commands.choosing import suggest_identities
 from bot.identities import IdentityDesk
-from bot.messages import listing
+from bot.messages import counted, listing
 from bot.names import checked_name, shown
 from photomaker_core.errors import PhotoError
 from photomaker_core.images import MAX_UPLOAD_BYTES, load_photo, tile, too_large
@@ -107,7 +107,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
 
 
 def _photos(info: IdentityInfo) -> str:
-    return "1 photo" if info.photo_count == 1 else f"{info.photo_count} photos"
+    return counted(info.photo_count, "photo", "photos")
 
 
 def _day(info: IdentityInfo) -> str:

@@ -14,7 +14,7 @@ import discord
 from discord import ui
 
 from bot.commands.choosing import fresh_seed
-from bot.errors import sentence_for
+from bot.errors import say, sentence_for
 from bot.jobs import JobDesk
 from bot.requests import MAX_PROMPT_CHARACTERS, DrawRequest, Limits, checked_request
 from photomaker_core.errors import SettingsError, UserError
@@ -44,7 +44,7 @@ class _JobView(ui.View):
         self._desk = desk
 
     async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
-        await _say(interaction, sentence_for(error, "a button"))
+        await say(interaction, sentence_for(error, "a button"))
 
     async def _own_job(self, interaction: discord.Interaction, *, or_moderator: bool = False) -> JobRecord:
         """The job of the clicked message; raises :class:`UserError` when it is somebody else's or gone."""
@@ -139,7 +139,7 @@ class _ChangeModal(ui.Modal, title="Draw it differently"):
         await self._desk().accept(interaction, request)
 
     async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
-        await _say(interaction, sentence_for(error, "a form"))
+        await say(interaction, sentence_for(error, "a form"))
 
 
 def _whole_number(text: str) -> int | None:
@@ -149,10 +149,3 @@ def _whole_number(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise SettingsError(f"A seed is a whole number; “{text}” is not.") from None
-
-
-async def _say(interaction: discord.Interaction, sentence: str) -> None:
-    if interaction.response.is_done():
-        await interaction.followup.send(sentence, ephemeral=True)
-    else:
-        await interaction.response.send_message(sentence, ephemeral=True)

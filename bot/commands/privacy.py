@@ -1,0 +1,113 @@
+"""/privacy: hand over or remove everything that is stored about the member."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import zipfile
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+import discord
+from discord import app_commands, ui
+from discord.ext import commands
+
+from bot.errors import say, sentence_for
+from bot.jobs import JobDesk
+from bot.messages import counted
+from photomaker_core.errors import UserError
+from storage import PrivacyStore, UserData
+
+_NOTHING: Final = "I have nothing stored about you."
+_CONFIRM_TIMEOUT_S: Final = 300.0
+
+
+class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description="What I have stored about you"):
+    """Both answers are seen by the member only."""
+
+    def __init__(self, store: PrivacyStore, jobs: JobDesk) -> None:
+        super().__init__()
+        self._store, self._jobs = store, jobs
+
+    @app_commands.command(description="Get everything I have stored about you as a file")
+    async def export(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer(ephemeral=True)
+        data = await self._store.everything(interaction.user.id)
+        if not data.identities and not data.jobs:
+            await interaction.edit_original_response(content=_NOTHING)
+            return
+        archive = await asyncio.to_thread(packed, data)
+        if len(archive) > interaction.filesize_limit:
+            raise UserError(
+                f"Your data are {len(archive) / 2**20:.0f} MiB, more than I may upload here. "
+                "Ask the bot's operator for them, or delete some identities first."
+            )
+        await interaction.edit_original_response(
+            content=f"Everything I have stored about you: {_summary(data)}.",
+            attachments=[discord.File(io.BytesIO(archive), "my-data.zip")],
+        )
+
+    @app_commands.command(description="Delete everything I have stored about you, for good")
+    async def delete(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer(ephemeral=True)
+        data = await self._store.everything(interaction.user.id)
+        if not data.identities and not data.jobs:
+            await interaction.edit_original_response(content=_NOTHING)
+            return
+        await interaction.edit_original_response(
+            content=f"This deletes {_summary(data)}, for good. Pictures that were posted stay where they are.",
+            view=_ConfirmView(self._store, self._jobs),
+        )
+
+
+class _ConfirmView(ui.View):
+    def __init__(self, store: PrivacyStore, jobs: JobDesk) -> None:
+        super().__init__(timeout=_CONFIRM_TIMEOUT_S)
+        self._store, self._jobs = store, jobs
+
+    @ui.button(label="Delete everything", style=discord.ButtonStyle.danger)
+    async def delete(self, interaction: discord.Interaction, _button: ui.Button[_ConfirmView]) -> None:
+        await interaction.response.defer()
+        await self._jobs.cancel_all(await self._store.open_jobs(interaction.user.id))
+        await self._store.forget(interaction.user.id)
+        await interaction.edit_original_response(content="Everything I had stored about you is deleted.", view=None)
+
+    @ui.button(label="Keep it", style=discord.ButtonStyle.secondary)
+    async def keep(self, interaction: discord.Interaction, _button: ui.Button[_ConfirmView]) -> None:
+        await interaction.response.edit_message(content="Nothing was deleted.", view=None)
+
+    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
+        await say(interaction, sentence_for(error, "/privacy delete"))
+
+
+def packed(data: UserData) -> bytes:
+    """A zip file: ``data.json``, the ID photos, and the pictures where they are kept. Slow: keep it off the loop."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        content = {
+            "identities": [asdict(one) for one in data.identities],
+            "jobs": [asdict(one) for one in data.jobs],
+            "results": [{"job_id": one.job_id, "position": one.position, "seed": one.seed} for one in data.results],
+        }
+        archive.writestr("data.json", json.dumps(content, indent=2, ensure_ascii=False, default=_as_text))
+        for identity, photos in data.photos.items():
+            for number, photo in enumerate(photos, start=1):
+                archive.writestr(f"identity-{identity}/photo-{number}.jpg", photo)
+        for one in data.results:
+            if one.picture is not None:
+                archive.writestr(f"pictures/{one.job_id}-{one.position + 1}", one.picture)
+    return buffer.getvalue()
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in an export")
+
+
+def _summary(data: UserData) -> str:
+    people = counted(len(data.identities), "identity", "identities")
+    photos = counted(sum(map(len, data.photos.values())), "photo", "photos")
+    return f"{people} with {photos}, and {counted(len(data.jobs), 'job', 'jobs')}"

@@ -1,0 +1,80 @@
+"""Everything that is stored about a user: handed over, or removed. Called by /privacy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from storage.database import Database
+from storage.identities import IdentityInfo, IdentityStore
+from storage.models import Job, Result, User
+
+
+@dataclass(frozen=True, slots=True)
+class JobData:
+    """A job as its user may see it: no token, no place in any queue."""
+
+    id: int
+    state: str
+    request: dict[str, Any]
+    created_at: datetime
+    finished_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultData:
+    """One picture's settings, and the picture where it is kept."""
+
+    job_id: int
+    position: int
+    seed: int
+    picture: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserData:
+    """All of it; ``photos`` by identity."""
+
+    identities: list[IdentityInfo]
+    photos: dict[int, list[bytes]]
+    jobs: list[JobData]
+    results: list[ResultData]
+
+
+class PrivacyStore:
+    """What a user can ask about themselves."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._identities = database, IdentityStore(database)
+
+    async def everything(self, user_id: int) -> UserData:
+        """All that is stored about a user; nothing but empty lists for somebody unknown."""
+        identities = await self._identities.all_of(user_id)
+        photos = {one.id: [photo.content for photo in await self._identities.photos(one.id)] for one in identities}
+        async with self._database.transaction() as session:
+            jobs = (await session.scalars(select(Job).where(Job.user_id == user_id).order_by(Job.id))).all()
+            results = await session.scalars(
+                select(Result).join(Job).where(Job.user_id == user_id).order_by(Result.job_id, Result.position)
+            )
+            return UserData(
+                identities,
+                photos,
+                [JobData(one.id, one.state, one.request, one.created_at, one.finished_at, one.error) for one in jobs],
+                [ResultData(one.job_id, one.position, one.seed, one.picture) for one in results],
+            )
+
+    async def open_jobs(self, user_id: int) -> list[int]:
+        """The ids of a user's jobs that have not ended."""
+        query = select(Job.id).where(Job.user_id == user_id, Job.state.in_(("queued", "running")))
+        async with self._database.transaction() as session:
+            return list(await session.scalars(query))
+
+    async def forget(self, user_id: int) -> None:
+        """Remove a user with everything that belongs to them, from the database's files too."""
+        async with self._database.transaction() as session:
+            await session.execute(delete(User).where(User.id == user_id))
+        await self._database.scrub()
