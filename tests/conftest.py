@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,14 @@ NEWTON = sorted((GOLDEN / "photos" / "newton_man").iterdir())
 CPU = Hardware(torch.device("cpu"), torch.float32)
 
 hush_libraries()
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_where_they_went() -> Iterator[None]:
+    """Commands set logging up for the stderr of the moment, which a test's capture closes."""
+    before = list(logging.root.handlers)
+    yield
+    logging.root.handlers[:] = before
 
 
 @pytest.fixture(scope="session")
