@@ -166,7 +166,7 @@ class Runner:
     def tick(self) -> None:
         """One denoising step for one batch, then decoding for about as long as the step took."""
         started_s = self._clock()
-        batch = [picture for picture in self._queue.next_batch(self._limit) if self._is_begun(picture)]
+        batch = [picture for picture in self._queue.next_batch(self._limit) if self._begin(picture)]
         batch = [picture for picture in batch if picture in self._queue]
         self._step(batch)
         for picture in batch:
@@ -179,8 +179,8 @@ class Runner:
         if self.is_idle:
             self._limit = self._max_batch
 
-    def _is_begun(self, picture: _Picture) -> bool:
-        """Condition the job and begin the picture where that is still to be done; a failure ends the job."""
+    def _begin(self, picture: _Picture) -> bool:
+        """Condition the job and begin the picture where that is still to be done; False where that ended the job."""
         if picture.generation is not None:
             return True
         job, drawing = picture.job, picture.job.drawing

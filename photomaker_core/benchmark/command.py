@@ -6,11 +6,15 @@ import argparse
 import platform
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from photomaker_core.errors import UserError
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.quiet import hush_libraries
+
+if TYPE_CHECKING:
+    from photomaker_core.memory_plans import MemoryPlan
+    from photomaker_core.model import PhotoMaker
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +50,12 @@ def bench(options: argparse.Namespace) -> int:
     for name in ("steps", "max_batch", "pictures", "runs"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1.")
-    if options.random_sdxl:
-        load: Any = partial(random_photomaker, options.random_sdxl)
-    else:
-        load = partial(_load, load_photomaker, options.base, options.adapter)
+
+    def load(plan: MemoryPlan | None) -> PhotoMaker:
+        if options.random_sdxl:
+            return random_photomaker(options.random_sdxl, plan)
+        return load_photomaker(options.base, options.adapter, fuse_lora=True, memory_plan=plan)
+
     model = load(None)
     side = model.base.side_px
     settings = GenerationSettings(side, side, steps=options.steps)
@@ -73,7 +79,7 @@ def bench(options: argparse.Namespace) -> int:
         },
         **benchmark.everything(partial(print, flush=True)),
     }
-    if not options.random_sdxl:
+    if hardware.device.type == "cuda" or not options.random_sdxl:
         del model, benchmark
         figures["memory_bytes"] = peaks(load, settings)
     print(write_report(figures, options.out))
@@ -84,7 +90,3 @@ def _machine(device_type: str) -> str:
     import torch
 
     return torch.cuda.get_device_name() if device_type == "cuda" else f"{platform.machine()} CPU"
-
-
-def _load(load_photomaker: Any, base: str, adapter: Path, plan: Any) -> Any:
-    return load_photomaker(base, adapter, fuse_lora=True, memory_plan=plan)

@@ -22,6 +22,7 @@ MEMBERS: Final = (1, 2, 4, 8)
 ID_PHOTOS: Final = (1, 2, 4, 8)
 WAITING_JOBS: Final = (10, 100, 1000)
 LOAD: Final = 0.8
+_STEADY: Final = 3
 PLAIN: Final = "plain pipeline"
 ENGINE: Final = "engine"
 
@@ -32,7 +33,8 @@ Figures = dict[str, Any]
 class Benchmark:
     """``people`` are the photos of stored identities; each figure is the median of ``runs``.
 
-    A run of the closed loop draws ``pictures``, one of the Poisson load three times as many.
+    A run of the closed loop draws ``pictures``; one of the Poisson load, and one that tells where the time goes,
+    three times as many.
     """
 
     model: PhotoMaker
@@ -78,7 +80,7 @@ class Benchmark:
         for name, make in self._servers().items():
             runs = []
             for seed in range(self.runs):
-                stream = poisson(rate_per_s, 3 * self.pictures, max(MEMBERS), len(self.people), seed)
+                stream = poisson(rate_per_s, _STEADY * self.pictures, max(MEMBERS), len(self.people), seed)
                 timings = Run(make()).stream(stream)
                 waits = [one.waited_s for one in timings]
                 takes = [one.took_s for one in timings]
@@ -106,7 +108,7 @@ class Benchmark:
                     if name == PLAIN
                     else EngineServer(engine, self.people, self.settings, self.max_batch)
                 )
-                each = max(1, self.pictures // members)
+                each = max(1, _STEADY * self.pictures // members)
                 Run(server).members(1, 1, len(self.people), seed)
                 with engine.timed_unet() as clock:
                     total_s = members * each / Run(server).members(members, each, len(self.people), seed)
