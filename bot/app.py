@@ -65,6 +65,7 @@ class PhotoMakerBot(commands.Bot):
             self.identities,
             Controls(running=buttons.running, done=buttons.done),
             keep_pictures=self.settings.keep_pictures,
+            role_weights=self.settings.role_weights,
         )
         for view in (buttons.running(), buttons.done()):
             self.add_view(view)

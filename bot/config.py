@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     default_guidance: float = Field(default=5.0, ge=0, le=20)
     max_steps: int = Field(default=100, ge=1, le=1000)
     max_pictures: int = Field(default=4, ge=1, le=10)
-    max_batch: int = Field(default=4, ge=1, le=64)
+    max_batch: int = Field(default=8, ge=1, le=64)
+    role_weights: dict[int, Annotated[float, Field(gt=0, le=100)]] = Field(default_factory=dict)
     keep_pictures: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -11,8 +11,8 @@ import contextvars
 import io
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,10 +68,11 @@ class JobDesk:
         controls: Controls,
         *,
         keep_pictures: bool,
+        role_weights: Mapping[int, float],
     ) -> None:
         self._client, self._gpu, self._identities, self._controls = client, gpu, identities, controls
         self.store = JobStore(database)
-        self._keep_pictures = keep_pictures
+        self._keep_pictures, self._role_weights = keep_pictures, role_weights
         self._open: dict[int, _OpenJob] = {}
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
@@ -92,10 +93,15 @@ class JobDesk:
                 channel_id=message.channel.id,
                 message_id=message.id,
                 interaction_token=interaction.token,
-                request=request.to_json(),
+                request=replace(request, weight=self._weight_of(interaction.user)).to_json(),
             )
         )
         self._spawn(self._submit(record))
+
+    def _weight_of(self, user: discord.User | discord.Member) -> float:
+        """The largest weight among a member's roles; 1 for everybody else."""
+        roles = user.roles if isinstance(user, discord.Member) else []
+        return max((self._role_weights[role.id] for role in roles if role.id in self._role_weights), default=1.0)
 
     def cancel(self, job_id: int) -> bool:
         """End a job within one step; whether there was one to end."""
@@ -126,7 +132,7 @@ class JobDesk:
             model = await asyncio.wrap_future(self._gpu.loaded)
             prompt, negative = job.request.styled()
             sizes = job.request.settings(model.base.side_px)
-            drawing = Drawing(record.id, prompt, negative, features, sizes, member=record.user_id)
+            drawing = Drawing(record.id, prompt, negative, features, sizes, record.user_id, job.request.weight)
         except Exception as error:
             await self._conclude(job, Failed(error))
             return

@@ -36,7 +36,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class DrawRequest:
-    """A checked request. ``prompt`` and ``negative`` are the member's words, before the style."""
+    """A checked request. ``prompt`` and ``negative`` are the member's words, before the style.
+
+    ``weight`` is the member's share of the GPU beside a member of weight 1, when they asked.
+    """
 
     prompt: str
     identities: tuple[IdentityShare, ...]
@@ -48,6 +51,7 @@ class DrawRequest:
     count: int
     negative: str | None = None
     trigger_inserted: bool = False
+    weight: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -36,6 +36,7 @@ class Footprint:
     """
 
     unet: int
+    eight_bit_unet: int
     vae: int
     encoders: int
     step: int
@@ -57,7 +58,7 @@ class Footprint:
         """What stays on the device between two steps."""
         if plan.offload != "none":
             return 0
-        unet = self.unet // 2 if plan.eight_bit_unet else self.unet
+        unet = self.eight_bit_unet if plan.eight_bit_unet else self.unet
         return unet + self.vae + (0 if plan.parked_encoders else self.encoders)
 
     def largest_batch(self, plan: MemoryPlan, free: int, limit: int) -> int:
@@ -111,6 +112,7 @@ def footprint(
     picture = 3 * width * height * vae_dtype.itemsize
     return Footprint(
         unet=weight_bytes(unet) + lora_bytes,
+        eight_bit_unet=sum(parameter.numel() for parameter in unet.parameters()),
         vae=weight_bytes(vae),
         encoders=encoders_bytes,
         step=step,

@@ -16,6 +16,7 @@ from bot.app import PhotoMakerBot
 from photomaker_core.engine import Generation, StepEngine
 from photomaker_core.errors import ModelError
 from photomaker_core.model import PhotoMaker
+from photomaker_core.runner import Drawing, Publish, Runner
 from tests.server import Server, settings, upload
 
 
@@ -208,3 +209,24 @@ def make_full() -> Callable[[Server], object]:
             await session.execute(text(f"PRAGMA max_page_count={pages}"))
 
     return fill
+
+
+async def test_a_role_can_have_another_share_of_the_gpu(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guild = studio.env.guild
+    patrons = guild.create_role("patrons")
+    cleo = guild.add_member(studio.env.create_user("cleo"), roles=[patrons])
+    await studio.restart(PhotoMakerBot(settings(tmp_path, role_weights={patrons.id: 3}), load=lambda: tiny_model))
+    weights: dict[int, float] = {}
+    submit = Runner.submit
+
+    def noted(runner: Runner, drawing: Drawing, publish: Publish) -> None:
+        weights[drawing.member] = drawing.weight
+        submit(runner, drawing, publish)
+
+    monkeypatch.setattr(Runner, "submit", noted)
+    for member in (studio.ada, cleo):
+        await studio.add(member, "newton")
+        await studio.command(member, "imagine", prompt="a man img")
+    assert weights == {studio.ada.id: 1, cleo.id: 3}

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="instead of a base: SDXL and PhotoMaker of full size with random weights, nothing to download",
     )
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--max-batch", type=int, default=4)
+    parser.add_argument("--max-batch", type=int, default=8)
     parser.add_argument("--pictures", type=int, default=8, help="pictures a run (default: 8)")
     parser.add_argument("--runs", type=int, default=3, help="the median of so many runs counts (default: 3)")
     parser.add_argument("--out", type=Path, default=Path("out/bench"), metavar="DIR")

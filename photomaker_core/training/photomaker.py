@@ -65,7 +65,7 @@ class PhotoMakerStage:
             adapter_name=_LORA_NAME,
         )
         cast_training_params(pipeline.unet, torch.float32)
-        use_trainable_attention(pipeline.unet)
+        use_trainable_attention(pipeline.unet, id_encoder.vision_model)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         lora = [parameter for parameter in self._pipeline.unet.parameters() if parameter.requires_grad]

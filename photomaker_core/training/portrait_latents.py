@@ -96,9 +96,9 @@ class PortraitLatents:
         return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
-        pixels, size = self.pixels(examples), (side_px, side_px)
-        resized = functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
-        return (resized - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+        normalised = (self.pixels(examples) - mean) / std
+        return functional.interpolate(normalised, (side_px, side_px), mode="bicubic", antialias=True)
 
     def _any_example(self, rng: Random) -> Example:
         portraits = self.portraits
