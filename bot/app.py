@@ -67,7 +67,7 @@ class PhotoMakerBot(commands.Bot):
             keep_pictures=self.settings.keep_pictures,
             role_weights=self.settings.role_weights,
         )
-        for view in (buttons.running(), buttons.done()):
+        for view in buttons.listening():
             self.add_view(view)
         await self.add_cog(IdentityCommands(self.identities))
         await self.add_cog(ImagineCommands(self.identities, self.jobs, self.limits))

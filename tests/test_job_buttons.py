@@ -161,3 +161,12 @@ async def test_a_picture_that_is_not_known_says_so(studio: Server, tmp_path: Pat
     first = await drawn(studio)
     rows(tmp_path, "DELETE FROM jobs")
     assert "do not know this picture" in says(await click(studio, studio.ada, first, "Again"))
+
+
+async def test_many_pictures_leave_no_views_behind(studio: Server) -> None:
+    await drawn(studio)
+    before = len(studio.bot._connection._view_store._views)
+    for seed in range(3):
+        await studio.command(studio.ada, "imagine", prompt="a man img", seed=seed)
+    assert len(studio.bot.persistent_views) == 2
+    assert len(studio.bot._connection._view_store._views) == before

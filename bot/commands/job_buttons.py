@@ -29,11 +29,23 @@ class JobButtons:
     def __init__(self, desk: Callable[[], JobDesk], limits: Limits) -> None:
         self._desk, self._limits = desk, limits
 
+    def listening(self) -> list[ui.View]:
+        """One view of each kind, for the bot to register: they answer the clicks under every message."""
+        return [_RunningView(self._desk), _DoneView(self._desk, self._limits)]
+
     def running(self) -> ui.View:
-        return _RunningView(self._desk)
+        """For the message of a job that is drawn."""
+        return _only_shown(_RunningView(self._desk))
 
     def done(self) -> ui.View:
-        return _DoneView(self._desk, self._limits)
+        """For the message of a job that is done."""
+        return _only_shown(_DoneView(self._desk, self._limits))
+
+
+def _only_shown(view: ui.View) -> ui.View:
+    """A view that listens to nobody: discord.py would otherwise keep one in memory for every message."""
+    view.stop()
+    return view
 
 
 class _JobView(ui.View):
