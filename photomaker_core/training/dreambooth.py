@@ -5,7 +5,6 @@ What PhotoMaker does without; here as the baseline it is compared with, and for 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from photomaker_core.errors import SettingsError
 from photomaker_core.images import tile
 from photomaker_core.text import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.text_to_image import save_half
 from photomaker_core.training.trainer import LoopSettings, ParameterGroup, train
 
 IDENTIFIER: Final = "sks"
@@ -121,7 +121,7 @@ class DreamBoothStage:
     def export(self, folder: Path) -> None:
         """Write the LoRA, or the whole pipeline in half precision."""
         if self._training.lora_rank is None:
-            copy.deepcopy(self._pipeline).to(torch.float16).save_pretrained(folder)
+            save_half(self._pipeline, folder)
             return
         lora = convert_state_dict_to_diffusers(get_peft_model_state_dict(self._pipeline.unet, adapter_name=_LORA_NAME))
         StableDiffusionXLPipeline.save_lora_weights(folder, unet_lora_layers=lora, safe_serialization=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 from pathlib import Path
 from random import Random
 
@@ -76,8 +77,16 @@ class TextToImageStage:
         tile(pictures, columns=4).save(path)
 
     def export(self, folder: Path) -> None:
-        """Write the pipeline in half precision, the size that bases are published in."""
-        copy.deepcopy(self._pipeline).to(torch.float16).save_pretrained(folder)
+        save_half(self._pipeline, folder)
+
+
+def save_half(pipeline: StableDiffusionXLPipeline, folder: Path) -> None:
+    """Write a pipeline in half precision, the size that bases are published in, without this machine's paths."""
+    copy.deepcopy(pipeline).to(torch.float16).save_pretrained(folder)
+    for path in folder.rglob("*.json"):
+        content = json.loads(path.read_text())
+        if content.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def drop_text(text: TextEncoders, embedding: TextEmbedding, share: float, rng: Random) -> TextEmbedding:
