@@ -106,3 +106,8 @@ def test_previews_tell_ahead_what_the_picture_will_be(nano: PhotoMaker) -> None:
     first, middle, last = (float(np.abs(shown[step] - small).mean()) for step in (0, 10, -1))
     assert last < 15
     assert last <= middle < first / 2
+
+
+def test_shipped_configurations_name_no_machines_folders() -> None:
+    for path in NANO_BASE.rglob("*.json"):
+        assert "_name_or_path" not in path.read_text(), path
