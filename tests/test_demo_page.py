@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.conftest import NEWTON
 
@@ -104,10 +104,10 @@ def test_add_draw_and_mix_on_the_page(page: Page, tmp_path: Path) -> None:
         pictures.nth(0).wait_for()
         channel.use("mix", id1="newton", id2="ada")
         pictures.nth(1).wait_for()
-        page.wait_for_function(
-            "[...document.querySelectorAll(\"img.attachment-image[alt^='picture-']\")]"
-            ".map(image => image.naturalWidth).join() === '128,128'"
-        )
+        for number in (0, 1):
+            expect(pictures.nth(number)).to_have_js_property("naturalWidth", 128, timeout=60_000)
+        page.get_by_role("button", name="Again").last.click()
+        pictures.nth(2).wait_for()
         page.screenshot(path=os.environ.get("DEMO_SCREENSHOT", tmp_path / "page.png"))
 
 
