@@ -80,8 +80,6 @@ def footprint(
     dtype: torch.dtype,
     width: int,
     height: int,
-    *,
-    lora_bytes: int = 0,
 ) -> Footprint:
     """The footprint at ``width`` x ``height`` pixels with weights in ``dtype``; no weights are made for it."""
     vae_dtype = torch.float32 if dtype == torch.float16 and vae_config["force_upcast"] else dtype
@@ -111,7 +109,7 @@ def footprint(
         )
     picture = 3 * width * height * vae_dtype.itemsize
     return Footprint(
-        unet=weight_bytes(unet) + lora_bytes,
+        unet=weight_bytes(unet),
         eight_bit_unet=sum(parameter.numel() for parameter in unet.parameters()),
         vae=weight_bytes(vae),
         encoders=encoders_bytes,
