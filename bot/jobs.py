@@ -112,10 +112,12 @@ class JobDesk:
         self._gpu.cancel(job_id)
         return True
 
-    async def cancel_all(self, job_ids: Sequence[int]) -> None:
-        """End jobs, and wait until each has told its member so and written its row."""
-        ending = [job.ended.wait() for one in job_ids if (job := self._open.get(one)) and self.cancel(one)]
-        await asyncio.gather(*ending)
+    async def cancel_all_of(self, user_id: int) -> None:
+        """End a member's open jobs, and wait until each has told them so and written its row."""
+        own = [job for job in self._open.values() if job.record.user_id == user_id]
+        for job in own:
+            self.cancel(job.record.id)
+        await asyncio.gather(*(job.ended.wait() for job in own))
 
     async def resume(self) -> None:
         """Submit what an earlier run accepted and did not finish; jobs of this run are left alone."""

@@ -48,11 +48,7 @@ def _compile(model: PhotoMaker) -> None:
         raise ModelError(f"Keeping compiled code needs torch 2.7 or newer; this is {torch.__version__}.")
     if model.plan.eight_bit_unet or model.plan.offload != "none":
         raise ModelError(f"A model with the memory plan {model.plan.name} cannot be compiled.")
-    if model.has_lora_layers:
-        raise ModelError(
-            "Compiling needs the adapter's LoRA fused and no style LoRAs: "
-            "set PHOTOMAKER_FUSE_LORA=true and PHOTOMAKER_STYLE_LORAS={}."
-        )
+    model.require_fused_loras("Compiling")
     engine, side = StepEngine(model), model.base.side_px
     conditioning = engine.condition("a person", None, None)
     try:

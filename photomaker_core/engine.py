@@ -61,7 +61,6 @@ class GenerationSettings:
             raise SettingsError(
                 f"Width and height must be multiples of 8 from 64 on; {self.width} x {self.height} is not."
             )
-
         if self.guidance_every < 1:
             raise SettingsError(f"Guidance is computed every so many steps, at least 1; {self.guidance_every} is not.")
         start, end = self.guidance_interval
@@ -89,7 +88,7 @@ class GenerationSettings:
         in, and every so many steps."""
         if not self.guided_at(step):
             return False
-        begins = step == 0 or not self.guided_at(step - 1)
+        begins = not self.guided_at(step - 1)
         return begins or step == self.merge_step + 1 or step % self.guidance_every == 0
 
 
@@ -215,15 +214,7 @@ class StepEngine:
 
     def decoding(self, latents: Tensor) -> Decoding:
         """The same in parts, between which other work can be done; each ``next`` runs one."""
-        parts = decode_in_parts(self.model.base.vae, latents)
-        while True:
-            try:
-                with torch.no_grad():
-                    next(parts)
-            except StopIteration as end:
-                pixels: Tensor = end.value
-                return pixels
-            yield
+        return decode_in_parts(self.model.base.vae, latents)
 
     def _predict_noise(self, generations: Sequence[Generation]) -> Iterator[Tensor]:
         """The UNet's output for each row: every generation's positive row, then the negative where it needs one."""

@@ -113,6 +113,8 @@ class PhotoMaker:
         if plan is None:
             usable = PLANS[:1] if hardware.device.type == "cpu" else [one for one in PLANS if self._can_follow(one)]
             plan = self.footprint.choose(free_bytes(hardware.device), usable)
+        if plan.eight_bit_unet:
+            self.require_fused_loras(f"The memory plan {plan.name}")
         self._id_parking = place(self.base, self.id_encoder, plan, hardware)
         self.plan = plan
 
@@ -128,6 +130,14 @@ class PhotoMaker:
     def has_lora_layers(self) -> bool:
         """Whether a LoRA lies beside the UNet's weights, and not in them."""
         return self._has_lora or bool(self.style_loras)
+
+    def require_fused_loras(self, who: str) -> None:
+        """Raise :class:`ModelError`, in ``who``'s name, where LoRA layers lie beside the UNet's weights."""
+        if self.has_lora_layers:
+            raise ModelError(
+                f"{who} needs the adapter's LoRA fused and no style LoRAs: "
+                "set PHOTOMAKER_FUSE_LORA=true and PHOTOMAKER_STYLE_LORAS={}."
+            )
 
     def _can_follow(self, plan: MemoryPlan) -> bool:
         return not (plan.eight_bit_unet and self.has_lora_layers)

@@ -32,17 +32,12 @@ def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype) -> 
 def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Hardware) -> Parking | None:
     """Move the parts of a model that was loaded on the CPU; returns where the ID encoder's vision part is parked.
 
-    Raises :class:`ModelError` where ``plan`` offloads and there is nothing to offload from, or where it keeps the
-    UNet in eight bits beside LoRA layers that are not fused.
+    A plan with the UNet in eight bits needs its LoRAs fused. Raises :class:`ModelError` where ``plan`` offloads and
+    there is nothing to offload from.
     """
     device = hardware.device
     if plan.offload != "none" and device.type == "cpu":
         raise ModelError(f"The memory plan {plan.name} moves parts between CPU and GPU; there is no GPU here.")
-    if plan.eight_bit_unet and getattr(base.unet, "peft_config", None):
-        raise ModelError(
-            f"The memory plan {plan.name} needs the adapter's LoRA fused and no style LoRAs: "
-            "set PHOTOMAKER_FUSE_LORA=true and PHOTOMAKER_STYLE_LORAS={}."
-        )
     base.hardware = hardware
     if plan.eight_bit_unet:
         base.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=hardware.dtype)

@@ -131,10 +131,6 @@ class Runner:
     def is_idle(self) -> bool:
         return not self._jobs
 
-    @property
-    def job_count(self) -> int:
-        return len(self._jobs)
-
     def submit(self, drawing: Drawing, publish: Publish) -> None:
         """Take a job; ``publish`` gets its events, last the one that ends it. ``ValueError`` for an id in use."""
         if drawing.job_id in self._jobs:

@@ -17,6 +17,7 @@ Decoding = Generator[None, None, Tensor]
 """Advanced by ``next``; its return value is the pixels."""
 
 
+@torch.no_grad()
 def decode_in_parts(vae: AutoencoderKL, latents: Tensor) -> Decoding:
     """Latents [B, C, h, w] as the UNet leaves them to pixels [B, 3, H, W] in 0..1, pausing after each part.
 

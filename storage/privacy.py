@@ -67,12 +67,6 @@ class PrivacyStore:
                 [ResultData(one.job_id, one.position, one.seed, one.picture) for one in results],
             )
 
-    async def open_jobs(self, user_id: int) -> list[int]:
-        """The ids of a user's jobs that have not ended."""
-        query = select(Job.id).where(Job.user_id == user_id, Job.state.in_(("queued", "running")))
-        async with self._database.transaction() as session:
-            return list(await session.scalars(query))
-
     async def forget(self, user_id: int) -> None:
         """Remove a user with everything that belongs to them, from the database's files too."""
         async with self._database.transaction() as session:

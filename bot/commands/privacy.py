@@ -70,7 +70,7 @@ class _ConfirmView(ui.View):
     @ui.button(label="Delete everything", style=discord.ButtonStyle.danger)
     async def delete(self, interaction: discord.Interaction, _button: ui.Button[_ConfirmView]) -> None:
         await interaction.response.defer()
-        await self._jobs.cancel_all(await self._store.open_jobs(interaction.user.id))
+        await self._jobs.cancel_all_of(interaction.user.id)
         await self._store.forget(interaction.user.id)
         await interaction.edit_original_response(content="Everything I had stored about you is deleted.", view=None)
 
