@@ -4,7 +4,7 @@ from storage.database import Database
 from storage.errors import NotFoundError, StorageError
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, StoredPhoto
 from storage.jobs import JobRecord, JobStore, NewJob, NewResult
-from storage.privacy import PrivacyStore, UserData
+from storage.privacy import Overview, PrivacyStore, UserData
 
 __all__ = [
     "Database",
@@ -16,6 +16,7 @@ __all__ = [
     "NewPhoto",
     "NewResult",
     "NotFoundError",
+    "Overview",
     "PrivacyStore",
     "StorageError",
     "StoredPhoto",

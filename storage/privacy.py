@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from storage.database import Database
 from storage.identities import IdentityInfo, IdentityStore
@@ -45,11 +45,27 @@ class UserData:
     results: list[ResultData]
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How much is stored about a user."""
+
+    identities: int
+    photos: int
+    jobs: int
+
+
 class PrivacyStore:
     """What a user can ask about themselves."""
 
     def __init__(self, database: Database) -> None:
         self._database, self._identities = database, IdentityStore(database)
+
+    async def overview(self, user_id: int) -> Overview:
+        """Counts alone, without reading photos or pictures."""
+        identities = await self._identities.all_of(user_id)
+        async with self._database.transaction() as session:
+            jobs = await session.scalar(select(func.count()).where(Job.user_id == user_id))
+        return Overview(len(identities), sum(one.photo_count for one in identities), jobs or 0)
 
     async def everything(self, user_id: int) -> UserData:
         """All that is stored about a user; nothing but empty lists for somebody unknown."""

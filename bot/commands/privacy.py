@@ -18,7 +18,7 @@ from bot.errors import say, sentence_for
 from bot.jobs import JobDesk
 from bot.messages import counted
 from photomaker_core.errors import UserError
-from storage import PrivacyStore, UserData
+from storage import Overview, PrivacyStore, UserData
 
 _NOTHING: Final = "I have nothing stored about you."
 _CONFIRM_TIMEOUT_S: Final = 300.0
@@ -33,33 +33,38 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
 
     @app_commands.command(description="Get everything I have stored about you as a file")
     async def export(self, interaction: discord.Interaction) -> None:
-        await interaction.response.defer(ephemeral=True)
-        data = await self._store.everything(interaction.user.id)
-        if not data.identities and not data.jobs:
-            await interaction.edit_original_response(content=_NOTHING)
+        stored = await self._overview(interaction)
+        if stored is None:
             return
-        archive = await asyncio.to_thread(packed, data)
+        archive = await asyncio.to_thread(packed, await self._store.everything(interaction.user.id))
         if len(archive) > interaction.filesize_limit:
             raise UserError(
                 f"Your data are {len(archive) / 2**20:.0f} MiB, more than I may upload here. "
                 "Ask the bot's operator for them, or delete some identities first."
             )
         await interaction.edit_original_response(
-            content=f"Everything I have stored about you: {_summary(data)}.",
+            content=f"Everything I have stored about you: {_summary(stored)}.",
             attachments=[discord.File(io.BytesIO(archive), "my-data.zip")],
         )
 
     @app_commands.command(description="Delete everything I have stored about you, for good")
     async def delete(self, interaction: discord.Interaction) -> None:
-        await interaction.response.defer(ephemeral=True)
-        data = await self._store.everything(interaction.user.id)
-        if not data.identities and not data.jobs:
-            await interaction.edit_original_response(content=_NOTHING)
+        stored = await self._overview(interaction)
+        if stored is None:
             return
         await interaction.edit_original_response(
-            content=f"This deletes {_summary(data)}, for good. Pictures that were posted stay where they are.",
+            content=f"This deletes {_summary(stored)}, for good. Pictures that were posted stay where they are.",
             view=_ConfirmView(self._store, self._jobs),
         )
+
+    async def _overview(self, interaction: discord.Interaction) -> Overview | None:
+        """What is stored about the member; ``None``, and said so, where that is nothing."""
+        await interaction.response.defer(ephemeral=True)
+        stored = await self._store.overview(interaction.user.id)
+        if stored.identities or stored.jobs:
+            return stored
+        await interaction.edit_original_response(content=_NOTHING)
+        return None
 
 
 class _ConfirmView(ui.View):
@@ -107,7 +112,6 @@ def _as_text(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no place in an export")
 
 
-def _summary(data: UserData) -> str:
-    people = counted(len(data.identities), "identity", "identities")
-    photos = counted(sum(map(len, data.photos.values())), "photo", "photos")
-    return f"{people} with {photos}, and {counted(len(data.jobs), 'job', 'jobs')}"
+def _summary(stored: Overview) -> str:
+    people = counted(stored.identities, "identity", "identities")
+    return f"{people} with {counted(stored.photos, 'photo', 'photos')}, and {counted(stored.jobs, 'job', 'jobs')}"

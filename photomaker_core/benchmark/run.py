@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -103,11 +104,7 @@ class Benchmark:
             shares = []
             for seed in range(self.runs):
                 engine = TimedEngine(self.model)
-                server: Server = (
-                    PlainServer(engine, self.people, self.settings)
-                    if name == PLAIN
-                    else EngineServer(engine, self.people, self.settings, self.max_batch)
-                )
+                server = self._server(name, engine)
                 each = max(1, _STEADY * self.pictures // members)
                 Run(server).members(1, 1, len(self.people), seed)
                 with engine.timed_unet() as clock:
@@ -154,10 +151,13 @@ class Benchmark:
         return found
 
     def _servers(self) -> dict[str, Callable[[], Server]]:
-        return {
-            PLAIN: lambda: PlainServer(StepEngine(self.model), self.people, self.settings),
-            ENGINE: lambda: EngineServer(StepEngine(self.model), self.people, self.settings, self.max_batch),
-        }
+        return {name: partial(self._server, name) for name in (PLAIN, ENGINE)}
+
+    def _server(self, name: str, engine: StepEngine | None = None) -> Server:
+        engine = engine or StepEngine(self.model)
+        if name == PLAIN:
+            return PlainServer(engine, self.people, self.settings)
+        return EngineServer(engine, self.people, self.settings, self.max_batch)
 
     def _median_s(self, work: Callable[[], object]) -> float:
         times = []
