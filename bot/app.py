@@ -27,6 +27,7 @@ from photomaker_core.compilation import compile_from
 from photomaker_core.errors import UserError
 from photomaker_core.faces import InsightFaceEmbedder
 from photomaker_core.model import PhotoMaker, load_photomaker
+from photomaker_core.unet_layout import UnetLayout
 from storage import Database, PrivacyStore
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ def model_loader(settings: Settings, *, compiled: Path | None = None) -> Callabl
             style_loras=settings.photomaker_style_loras,
             fuse_lora=settings.photomaker_fuse_lora,
             memory_plan=settings.memory_plan,
+            layout=UnetLayout(settings.photomaker_channels_last, settings.photomaker_fused_qkv),
         )
         if compiled:
             compile_from(model, compiled)

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     photomaker_insightface_dir: Path | None = None
     photomaker_style_loras: dict[str, Path] = Field(default_factory=dict)
     photomaker_fuse_lora: bool = False
+    photomaker_channels_last: bool = False
+    photomaker_fused_qkv: bool = False
     photomaker_compiled: Path | None = None
     photomaker_memory_plan: str = AUTOMATIC_PLAN
     default_steps: int = Field(default=30, ge=1, le=100)

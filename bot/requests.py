@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from photomaker_core.aspects import DEFAULT_ASPECT, aspect_named
-from photomaker_core.engine import GenerationSettings
 from photomaker_core.errors import PromptError, SettingsError
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.styles import style_named
 

@@ -21,9 +21,9 @@ from photomaker_core.aspects import DEFAULT_ASPECT, aspect_named
 from photomaker_core.benchmark import command as benchmark
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation import command as evaluation
-from photomaker_core.guidance_options import add_guidance_levers
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.quiet import hush_libraries
+from photomaker_core.speed_options import add_speed_levers
 from photomaker_core.styles import STYLES, style_named
 
 _NEW_SEED_LIMIT: Final = 2**31
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--aspect", default=DEFAULT_ASPECT, help="for example 16:9")
     generate.add_argument("--steps", type=int, default=30)
     generate.add_argument("--guidance", type=float, default=5.0)
-    add_guidance_levers(generate)
+    add_speed_levers(generate)
     generate.add_argument(
         "--style-strength", type=float, default=20.0, help="percent of the steps that follow the text alone"
     )
@@ -112,8 +112,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _generate(options: argparse.Namespace) -> int:
     hush_libraries()
-    from photomaker_core.engine import GenerationSettings, StepEngine
+    from photomaker_core.engine import StepEngine
     from photomaker_core.faces import InsightFaceEmbedder
+    from photomaker_core.generation import GenerationSettings
     from photomaker_core.images import load_photo, normalise_photo
     from photomaker_core.model import load_photomaker
     from photomaker_core.prompts import place_trigger, without_trigger
@@ -159,6 +160,7 @@ def _generate(options: argparse.Namespace) -> int:
                 style_strength_ratio=options.style_strength,
                 guidance_interval=tuple(options.guidance_interval),
                 guidance_every=options.guidance_every,
+                cache_every=options.cache_every,
                 style_loras=tuple((path.stem, weight) for path, weight in loras.items()),
             ),
         )

@@ -12,8 +12,9 @@ from typing import Final
 
 import torch
 
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 
 _WARM_UP_PICTURES: Final = (1, 2)

@@ -14,108 +14,41 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core.conditioning import Conditioning, condition, merge_step
+from photomaker_core.conditioning import Conditioning, condition
+from photomaker_core.deep_cache import deep_features_of, shallow_forward
 from photomaker_core.errors import SettingsError
+from photomaker_core.generation import Generation, GenerationSettings
 from photomaker_core.images import tensor_to_images
 from photomaker_core.model import PhotoMaker
 from photomaker_core.previews import LatentColours
 from photomaker_core.schedulers import make_scheduler
+from photomaker_core.text import TextEmbedding
 from photomaker_core.vae_decoding import Decoding, decode_in_parts
-
-StyleLoras = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationSettings:
-    """How one picture is drawn.
+class _Row:
+    """One row of a UNet forward: branch 0 is a generation's positive one, branch 1 the negative."""
 
-    ``width`` and ``height`` are pixels; ``style_strength_ratio`` is the percentage of the steps that
-    follow the text alone, unless ``start_merge_step`` says it outright; ``guidance_scale`` of 1 or less
-    turns guidance off; ``style_loras`` are (name, weight) pairs of adapters known to the model.
-
-    Two levers trade guidance for speed, each step without a negative branch being half the work: guidance is off
-    outside ``guidance_interval``, in fractions of the steps (Kynkäänniemi et al. 2024); and only every
-    ``guidance_every``-th step computes the negative branch, whose distance from the positive one serves the
-    steps between (Lv et al. 2024, FasterCache).
-    """
-
-    width: int
-    height: int
-    steps: int = 50
-    guidance_scale: float = 5.0
-    seed: int = 0
-    scheduler: str = "euler"
-    style_strength_ratio: float = 20.0
-    start_merge_step: int | None = None
-    guidance_rescale: float = 0.0
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
-    guidance_every: int = 1
-    style_loras: StyleLoras = ()
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 1000:
-            raise SettingsError(f"Steps must be between 1 and 1000; {self.steps} is not.")
-        if not 0 <= self.seed < 2**63:
-            raise SettingsError(f"A seed is a whole number from 0 on; {self.seed} is not.")
-        if self.width % 8 or self.height % 8 or min(self.width, self.height) < 64:
-            raise SettingsError(
-                f"Width and height must be multiples of 8 from 64 on; {self.width} x {self.height} is not."
-            )
-        if self.guidance_every < 1:
-            raise SettingsError(f"Guidance is computed every so many steps, at least 1; {self.guidance_every} is not.")
-        start, end = self.guidance_interval
-        if not 0 <= start <= end <= 1:
-            raise SettingsError(f"A guidance interval lies within 0 and 1; {start:g} to {end:g} does not.")
+    generation: Generation
+    branch: int
 
     @property
-    def merge_step(self) -> int:
-        if self.start_merge_step is not None:
-            return self.start_merge_step
-        return merge_step(self.style_strength_ratio, self.steps)
-
-    @property
-    def batch_key(self) -> tuple[object, ...]:
-        """Generations with equal keys can share a UNet forward."""
-        return (self.width, self.height, self.style_loras)
-
-    def guided_at(self, step: int) -> bool:
-        """Whether classifier-free guidance is on at denoising step ``step``, counted from 0."""
-        start, end = self.guidance_interval
-        return self.guidance_scale > 1 and start <= step / self.steps < end
-
-    def needs_negative_at(self, step: int) -> bool:
-        """Whether step ``step`` computes the negative branch: where guidance begins, where the identity is merged
-        in, and every so many steps."""
-        if not self.guided_at(step):
-            return False
-        begins = not self.guided_at(step - 1)
-        return begins or step == self.merge_step + 1 or step % self.guidance_every == 0
+    def embedding(self) -> TextEmbedding:
+        generation = self.generation
+        if self.branch:
+            return generation.conditioning.negative
+        return generation.conditioning.at_step(generation.steps_done, generation.settings.merge_step)
 
 
-@dataclass(slots=True, eq=False)
-class Generation:
-    """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps.
+@dataclass(frozen=True, slots=True)
+class _UnetInputs:
+    """What the UNet is called with: [B, C, h, w], [B], [B, 77, D], and SDXL's pooled text and time ids."""
 
-    ``denoised`` is where the last step saw them end, or ``latents`` before the first; ``towards`` is the
-    distance of the positive branch from the negative one when that was computed last.
-    """
-
-    conditioning: Conditioning
-    settings: GenerationSettings
-    scheduler: Any
-    latents: Tensor
-    noise: torch.Generator
-    denoised: Tensor
-    towards: Tensor | None = None
-    steps_done: int = 0
-
-    @property
-    def is_done(self) -> bool:
-        return self.steps_done >= len(self.scheduler.timesteps)
-
-    @property
-    def needs_negative(self) -> bool:
-        return self.settings.needs_negative_at(self.steps_done)
+    sample: Tensor
+    timesteps: Tensor
+    tokens: Tensor
+    added: dict[str, Tensor]
 
 
 class StepEngine:
@@ -151,6 +84,10 @@ class StepEngine:
         unknown = [name for name, _ in settings.style_loras if name not in self.model.style_loras]
         if unknown:
             raise SettingsError(f"No style LoRA is loaded under the name “{unknown[0]}”.")
+        if settings.cache_every > 1 and self.model.plan.offload != "none":
+            raise SettingsError(
+                f"Step caching needs the UNet in one place, not the memory plan {self.model.plan.name}."
+            )
         noise = torch.Generator("cpu").manual_seed(settings.seed)
         if initial_noise is None:
             scale = base.vae_scale
@@ -218,29 +155,72 @@ class StepEngine:
 
     def _predict_noise(self, generations: Sequence[Generation]) -> Iterator[Tensor]:
         """The UNet's output for each row: every generation's positive row, then the negative where it needs one."""
-        latents, timesteps, embeddings, time_ids = [], [], [], []
-        for generation in generations:
-            settings = generation.settings
-            timestep = generation.scheduler.timesteps[generation.steps_done]
-            scaled = generation.scheduler.scale_model_input(generation.latents, timestep)
-            positive = generation.conditioning.at_step(generation.steps_done, settings.merge_step)
-            for embedding in (positive, generation.conditioning.negative)[: 1 + generation.needs_negative]:
-                latents.append(scaled)
-                timesteps.append(timestep)
-                embeddings.append(embedding)
-                time_ids.append([settings.height, settings.width, 0, 0, settings.height, settings.width])
-        hardware = self.model.base.hardware
+        rows = [_Row(one, branch) for one in generations for branch in range(1 + one.needs_negative)]
+        shallow = [row for row in rows if row.generation.kept_deep(row.branch) is not None]
+        whole = [row for row in rows if row.generation.kept_deep(row.branch) is None]
+        outputs: dict[_Row, Tensor] = {}
+        if whole:
+            outputs |= zip(whole, self._whole(whole), strict=True)
+        if shallow:
+            outputs |= zip(shallow, self._shallow(shallow), strict=True)
+        return iter([outputs[row] for row in rows])
+
+    def _whole(self, rows: Sequence[_Row]) -> Sequence[Tensor]:
+        """The whole UNet; rows that cache keep their deep features."""
+        caching = [row.generation.settings.cache_every > 1 for row in rows]
+        if not any(caching):
+            return self._forward(rows)
+        with deep_features_of(self.model.base.unet) as found:
+            outputs = self._forward(rows)
+        for row, is_caching, deep in zip(rows, caching, found[0].split(1), strict=True):
+            if is_caching:
+                row.generation.deep[row.branch] = deep.clone()
+        return outputs
+
+    def _forward(self, rows: Sequence[_Row]) -> Sequence[Tensor]:
+        given = self._unet_inputs(rows)
         output = self.model.base.unet(
-            torch.cat(latents).to(hardware.dtype),
-            torch.stack(timesteps).to(hardware.device),
-            encoder_hidden_states=torch.cat([embedding.tokens for embedding in embeddings]).to(hardware.dtype),
-            added_cond_kwargs={
-                "text_embeds": torch.cat([embedding.pooled for embedding in embeddings]).to(hardware.dtype),
-                "time_ids": torch.tensor(time_ids, device=hardware.device, dtype=hardware.dtype),
-            },
+            given.sample,
+            given.timesteps,
+            encoder_hidden_states=given.tokens,
+            added_cond_kwargs=given.added,
             return_dict=False,
         )[0]
-        return iter(output.float().split(1))
+        return _split(output)
+
+    def _shallow(self, rows: Sequence[_Row]) -> Sequence[Tensor]:
+        """The UNet's outer blocks around the deep features that the rows kept."""
+        kept = (row.generation.kept_deep(row.branch) for row in rows)
+        deep = torch.cat([one for one in kept if one is not None])
+        given = self._unet_inputs(rows)
+        return _split(
+            shallow_forward(self.model.base.unet, given.sample, given.timesteps, given.tokens, given.added, deep)
+        )
+
+    def _unet_inputs(self, rows: Sequence[_Row]) -> _UnetInputs:
+        latents, timesteps, time_ids = [], [], []
+        for generation in (row.generation for row in rows):
+            settings = generation.settings
+            timestep = generation.scheduler.timesteps[generation.steps_done]
+            latents.append(generation.scheduler.scale_model_input(generation.latents, timestep))
+            timesteps.append(timestep)
+            time_ids.append([settings.height, settings.width, 0, 0, settings.height, settings.width])
+        embeddings = [row.embedding for row in rows]
+        hardware = self.model.base.hardware
+        return _UnetInputs(
+            sample=torch.cat(latents).to(hardware.dtype),
+            timesteps=torch.stack(timesteps).to(hardware.device),
+            tokens=torch.cat([one.tokens for one in embeddings]).to(hardware.dtype),
+            added={
+                "text_embeds": torch.cat([one.pooled for one in embeddings]).to(hardware.dtype),
+                "time_ids": torch.tensor(time_ids, device=hardware.device, dtype=hardware.dtype),
+            },
+        )
+
+
+def _split(output: Tensor) -> Sequence[Tensor]:
+    rows: tuple[Tensor, ...] = output.float().split(1)
+    return rows
 
 
 def _guide(positive: Tensor, towards: Tensor, scale: float, rescale: float) -> Tensor:

@@ -28,6 +28,7 @@ from photomaker_core.memory_plans import PLANS, MemoryPlan
 from photomaker_core.parking import Parking, at_work
 from photomaker_core.placement import footprint_of, place
 from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, add_trigger_token
+from photomaker_core.unet_layout import PLAIN_LAYOUT, UnetLayout
 
 _ADAPTER_NAME: Final = "photomaker"
 
@@ -104,11 +105,14 @@ class PhotoMaker:
         with at_work(self._id_parking, *self.id_encoder.feature_modules()):
             return self.id_encoder.features(pixels, faces).float().cpu()
 
-    def place(self, hardware: Hardware, plan: MemoryPlan | None = None) -> None:
+    def place(self, hardware: Hardware, plan: MemoryPlan | None = None, layout: UnetLayout = PLAIN_LAYOUT) -> None:
         """Move a model that was loaded on the CPU to where it is to draw, by ``plan`` or the fastest that fits.
 
-        Raises :class:`ModelError` for a plan that cannot be followed.
+        Raises :class:`ModelError` for a plan or a layout that cannot be followed.
         """
+        if layout.fused_qkv:
+            self.require_fused_loras("A UNet with fused projections")
+        layout.apply(self.base.unet)
         self.footprint = footprint_of(self.base, self.id_encoder, hardware.dtype)
         if plan is None:
             usable = PLANS[:1] if hardware.device.type == "cpu" else [one for one in PLANS if self._can_follow(one)]
@@ -196,6 +200,7 @@ def load_photomaker(
     fuse_lora: bool = False,
     use_lora: bool = True,
     memory_plan: MemoryPlan | None = None,
+    layout: UnetLayout = PLAIN_LAYOUT,
 ) -> PhotoMaker:
     """Load everything that a picture needs.
 
@@ -217,7 +222,7 @@ def load_photomaker(
     )
     for name, path in (style_loras or {}).items():
         model.add_style_lora(name, path)
-    model.place(hardware, memory_plan)
+    model.place(hardware, memory_plan, layout)
     return model
 
 

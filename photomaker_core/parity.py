@@ -19,8 +19,9 @@ from torch import Tensor
 from photomaker_core.adapter import load_adapter
 from photomaker_core.base import Hardware, load_base
 from photomaker_core.conditioning import stack_identity
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.images import clip_pixels
 from photomaker_core.model import PhotoMaker
 

@@ -18,8 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from photomaker_core.conditioning import Conditioning
-from photomaker_core.engine import Generation, GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.fair_queue import FairQueue
+from photomaker_core.generation import Generation, GenerationSettings
 from photomaker_core.images import tensor_to_images
 from photomaker_core.vae_decoding import Decoding, decode_in_tiles
 

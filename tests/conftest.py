@@ -18,7 +18,8 @@ torch.set_num_threads(1)
 from bot.app import PhotoMakerBot  # noqa: E402
 from photomaker_core.adapter import load_adapter  # noqa: E402
 from photomaker_core.base import Hardware, load_base  # noqa: E402
-from photomaker_core.engine import Generation, StepEngine  # noqa: E402
+from photomaker_core.engine import StepEngine  # noqa: E402
+from photomaker_core.generation import Generation  # noqa: E402
 from photomaker_core.model import PhotoMaker  # noqa: E402
 from photomaker_core.quiet import hush_libraries  # noqa: E402
 from tests.server import Server, settings  # noqa: E402

@@ -15,7 +15,8 @@ from photomaker_core.benchmark.ours import EngineServer
 from photomaker_core.benchmark.plain import PlainServer
 from photomaker_core.benchmark.random_sdxl import random_photomaker
 from photomaker_core.benchmark.requests import NEGATIVE, PROMPTS, Publish, Request, Run, Server, percentile, poisson
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 from storage import Database
 from storage.benchmark import fill, measure

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from photomaker_core.compilation import compile_and_keep, compile_from
-from photomaker_core.engine import Generation, GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
+from photomaker_core.generation import Generation, GenerationSettings
 from photomaker_core.memory_plans import PLANS_BY_NAME
 from photomaker_core.model import PhotoMaker, load_photomaker
 from tests.conftest import CPU, TINY_ADAPTER, TINY_BASE

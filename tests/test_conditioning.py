@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photomaker_core.conditioning import blend_stacks, merge_step
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 
 

@@ -10,8 +10,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from photomaker_core.engine import Generation, GenerationSettings, StepEngine
+from photomaker_core.deep_cache import deep_features_of, shallow_forward
+from photomaker_core.engine import StepEngine, _Row
 from photomaker_core.errors import SettingsError
+from photomaker_core.generation import Generation, GenerationSettings
 from photomaker_core.model import PhotoMaker
 from photomaker_core.schedulers import SCHEDULER_NAMES
 from photomaker_core.text import TextEmbedding, TextEmbeddingCache
@@ -57,6 +59,7 @@ JOB = st.fixed_dictionaries(
         "guidance_rescale": st.sampled_from([0.0, 0.7]),
         "guidance_interval": st.sampled_from([(0.0, 1.0), (0.2, 0.7)]),
         "guidance_every": st.integers(1, 3),
+        "cache_every": st.integers(1, 3),
         "seed": st.integers(0, 2**31 - 1),
         "style_strength_ratio": st.sampled_from([0.0, 20.0, 50.0]),
         "prompt": st.sampled_from(["a man img", "a woman img by the sea"]),
@@ -134,11 +137,38 @@ def test_guidance_kept_from_an_earlier_step_changes_the_picture_slightly(engine:
     assert 0 < (whole - kept).abs().mean() < 0.5 * (whole - none).abs().mean()
 
 
-def test_guidance_levers_out_of_range_are_explained(engine: StepEngine) -> None:
+def test_cached_steps_compute_the_outer_blocks_only(engine: StepEngine) -> None:
+    assert rows_of(engine, steps=6, cache_every=3, start_merge_step=0) == [2, 2, 2]
+    assert rows_of(engine, steps=6, cache_every=2, guidance_every=2, start_merge_step=5) == [2, 2, 2]
+    assert rows_of(engine, steps=4, cache_every=4, guidance_interval=(0.5, 1.0), start_merge_step=3) == [1, 1]
+
+
+def test_a_shallow_forward_around_its_own_deep_features_is_the_whole_one(engine: StepEngine) -> None:
+    unet, given = engine.model.base.unet, engine._unet_inputs([_Row(begin(engine), branch) for branch in (0, 1)])
+    with torch.no_grad():
+        with deep_features_of(unet) as found:
+            whole = unet(given.sample, given.timesteps, given.tokens, added_cond_kwargs=given.added, return_dict=False)[
+                0
+            ]
+        shallow = shallow_forward(unet, given.sample, given.timesteps, given.tokens, given.added, found[0])
+    torch.testing.assert_close(shallow, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_deep_features_kept_from_an_earlier_step_change_the_picture_slightly(engine: StepEngine) -> None:
+    whole, kept, other = (
+        run_alone(engine, begin(engine, steps=12, **how))  # type: ignore[arg-type]
+        for how in ({}, {"cache_every": 2}, {"seed": 1})
+    )
+    assert 0 < (whole - kept).abs().mean() < 0.5 * (whole - other).abs().mean()
+
+
+def test_speed_levers_out_of_range_are_explained(engine: StepEngine) -> None:
     with pytest.raises(SettingsError, match="interval"):
         begin(engine, guidance_interval=(0.7, 0.2))
     with pytest.raises(SettingsError, match="at least 1"):
         begin(engine, guidance_every=0)
+    with pytest.raises(SettingsError, match="1 or more"):
+        begin(engine, cache_every=0)
 
 
 def test_unknown_names_are_explained(engine: StepEngine) -> None:

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from photomaker_core import cli
-from photomaker_core.engine import GenerationSettings
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.measures import (
     frechet_distance,
@@ -31,6 +30,7 @@ from photomaker_core.evaluation.people import Person, drawn_people, load_people
 from photomaker_core.evaluation.prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, EvaluationPrompt, load_prompts
 from photomaker_core.evaluation.report import write_report
 from photomaker_core.evaluation.run import Comparison, compare
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 from photomaker_core.nano.attributes import ATTRIBUTES
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE

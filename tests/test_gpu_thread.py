@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.gpu import GpuThread
-from photomaker_core.engine import Generation, GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError, PromptError
+from photomaker_core.generation import Generation, GenerationSettings
 from photomaker_core.model import PhotoMaker
 from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Started
 

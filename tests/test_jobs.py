@@ -13,8 +13,9 @@ import pytest
 
 from bot import jobs
 from bot.app import PhotoMakerBot
-from photomaker_core.engine import Generation, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
+from photomaker_core.generation import Generation
 from photomaker_core.model import PhotoMaker
 from photomaker_core.runner import Drawing, Publish, Runner
 from tests.server import Server, settings, upload

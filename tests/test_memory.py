@@ -13,8 +13,9 @@ from PIL import Image
 
 from photomaker_core.adapter import load_adapter
 from photomaker_core.base import load_base
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.memory import Footprint, live_bytes
 from photomaker_core.memory_plans import PLANS, PLANS_BY_NAME
 from photomaker_core.model import PhotoMaker, load_photomaker

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from photomaker_core.adapter import load_adapter, save_adapter
 from photomaker_core.base import load_base
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.errors import MissingFaceEmbedderError, ModelError
 from photomaker_core.faces import InsightFaceEmbedder
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.model import PhotoMaker, load_photomaker
 from tests.conftest import CPU, GOLDEN, TINY_ADAPTER, TINY_BASE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker, load_photomaker
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
-from photomaker_core.nano.portraits import COLOURS, SIZE_PX, draw
+from photomaker_core.nano.portraits import COLOURS, FACE_RADII_PX, SIZE_PX, draw, face_centre
 from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, identity_prompt, place_trigger
 
 people = st.integers(0, 10**7)
@@ -48,6 +50,21 @@ def test_captions_fit_photomaker(nano: PhotoMaker, person: int, picture: int, se
     if not describe:
         assert ("hair" in text) <= (scene.dyed_hair is not None)
         assert not any(word in text for word in ("skin", "beard", "eyes", "bald"))
+
+
+@given(people, pictures)
+@settings(max_examples=10, deadline=None)
+def test_the_loss_counts_more_where_expressions_show(person: int, picture: int) -> None:
+    identity, scene = identity_number(person), replace(scene_number(person, picture), medium="photo")
+    neutral, laughing = (
+        np.asarray(draw(identity, replace(scene, expression=expression))[0], dtype=int)
+        for expression in ("neutral", "laughing")
+    )
+    changed = np.abs(neutral - laughing).sum(-1) > 30
+    x, y = face_centre(scene)
+    rows, columns = np.nonzero(changed)
+    inside = ((columns - x) / FACE_RADII_PX[0]) ** 2 + ((rows - y) / FACE_RADII_PX[1]) ** 2 < 1
+    assert inside.mean() > 0.95
 
 
 @pytest.fixture(scope="module")

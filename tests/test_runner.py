@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from photomaker_core.engine import Generation, GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
+from photomaker_core.generation import Generation, GenerationSettings
 from photomaker_core.model import PhotoMaker
 from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Runner, Started
 

@@ -110,6 +110,21 @@ def test_the_rest_of_the_vision_tower_is_trained_too(dataset: Path, tmp_path: Pa
     assert (old - new).abs().max() > 1e-3
 
 
+def test_training_goes_on_from_an_adapter_with_its_lora(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    assert train(config, tmp_path) == 0
+    start = "sdxl-v1/export/photomaker-v1.safetensors"
+    again = config | {"output": "again", "inputs": {"base": str(TINY_BASE), "start": start}, "learning_rate": 0.0}
+    again["options"] |= {"id_learning_rate": 0.0}
+    assert train(again, tmp_path) == 0
+    first, second = (load_file(tmp_path / "runs" / run / "export" / Path(start).name) for run in ("sdxl-v1", "again"))
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        torch.testing.assert_close(second[name], weight, msg=name)
+    again["output"], again["options"]["lora_rank"] = "other", 4
+    assert train(again, tmp_path) == 2
+
+
 def test_people_with_one_picture_are_left_out(pictures: FolderPictures) -> None:
     examples = pictures.random_examples(50, Random(0))
     assert {example.identity for example in examples} == {0, 1}

@@ -15,6 +15,7 @@ from photomaker_core.quiet import hush_libraries
 if TYPE_CHECKING:
     from photomaker_core.memory_plans import MemoryPlan
     from photomaker_core.model import PhotoMaker
+    from photomaker_core.unet_layout import UnetLayout
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -42,19 +43,20 @@ def bench(options: argparse.Namespace) -> int:
     from photomaker_core.benchmark.random_sdxl import random_photomaker
     from photomaker_core.benchmark.report import write_report
     from photomaker_core.benchmark.run import Benchmark
-    from photomaker_core.engine import GenerationSettings
+    from photomaker_core.generation import GenerationSettings
     from photomaker_core.model import load_photomaker
     from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
     from photomaker_core.nano.portraits import draw
+    from photomaker_core.unet_layout import LAYOUTS, PLAIN_LAYOUT
 
     for name in ("steps", "max_batch", "pictures", "runs"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1.")
 
-    def load(plan: MemoryPlan | None) -> PhotoMaker:
+    def load(plan: MemoryPlan | None, layout: UnetLayout = PLAIN_LAYOUT) -> PhotoMaker:
         if options.random_sdxl:
-            return random_photomaker(options.random_sdxl, plan)
-        return load_photomaker(options.base, options.adapter, fuse_lora=True, memory_plan=plan)
+            return random_photomaker(options.random_sdxl, plan, layout)
+        return load_photomaker(options.base, options.adapter, fuse_lora=True, memory_plan=plan, layout=layout)
 
     model = load(None)
     side = model.base.side_px
@@ -62,13 +64,14 @@ def bench(options: argparse.Namespace) -> int:
     numbers = range(FIRST_HELD_OUT_IDENTITY, FIRST_HELD_OUT_IDENTITY + 4)
     people = [[draw(identity_number(one), scene_number(one, picture))[0] for picture in range(4)] for one in numbers]
     hardware = model.base.hardware
-    benchmark = Benchmark(model, people, settings, options.max_batch, options.runs, options.pictures)
+
+    def measured(model: PhotoMaker) -> Benchmark:
+        return Benchmark(model, people, settings, options.max_batch, options.runs, options.pictures)
+
     figures = {
         "setting": {
             "model": f"random SDXL {options.random_sdxl}" if options.random_sdxl else Path(options.base).name,
-            "machine": torch.cuda.get_device_name()
-            if hardware.device.type == "cuda"
-            else platform.processor() or "CPU",
+            "machine": _machine(hardware.device.type),
             "threads": torch.get_num_threads(),
             "dtype": str(hardware.dtype).removeprefix("torch."),
             "torch": torch.__version__,
@@ -77,10 +80,14 @@ def bench(options: argparse.Namespace) -> int:
             "largest batch": options.max_batch,
             "runs": options.runs,
         },
-        **benchmark.everything(partial(print, flush=True)),
+        **measured(model).everything(partial(print, flush=True)),
     }
     if hardware.device.type == "cuda" or not options.random_sdxl:
-        del model, benchmark
+        del model
+        figures["layouts_s"] = {}
+        for name, layout in LAYOUTS.items():
+            print(f"layout {name}", flush=True)
+            figures["layouts_s"][name] = measured(load(None, layout)).step_s()
         figures["memory_bytes"] = peaks(load, settings)
     print(write_report(figures, options.out))
     return 0

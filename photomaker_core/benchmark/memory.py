@@ -10,7 +10,8 @@ import torch
 
 from photomaker_core.benchmark.requests import NEGATIVE, PROMPTS
 from photomaker_core.benchmark.run import Figures
-from photomaker_core.engine import Generation, GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
+from photomaker_core.generation import Generation, GenerationSettings
 from photomaker_core.memory import live_bytes, weight_bytes
 from photomaker_core.memory_plans import PLANS, MemoryPlan
 from photomaker_core.model import PhotoMaker

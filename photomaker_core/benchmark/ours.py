@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from photomaker_core.benchmark.requests import Publish, Request, Server
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 from photomaker_core.runner import Drawing, Event, Failed, Finished, Progress, Runner
 from photomaker_core.vae_decoding import Decoding

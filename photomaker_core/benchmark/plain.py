@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from photomaker_core.benchmark.requests import Publish, Request, Server
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.images import tensor_to_images
 from photomaker_core.schedulers import make_scheduler
 

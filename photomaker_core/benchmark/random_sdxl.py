@@ -17,6 +17,7 @@ from photomaker_core.id_encoder import IdEncoder, QFormerPerceiver
 from photomaker_core.memory_plans import MemoryPlan
 from photomaker_core.model import PhotoMaker
 from photomaker_core.nano.model import NANO_BASE
+from photomaker_core.unet_layout import PLAIN_LAYOUT, UnetLayout
 
 
 class _NoFaces:
@@ -28,7 +29,9 @@ class _NoFaces:
         return torch.ones(512)
 
 
-def random_photomaker(version: Literal["v1", "v2"], plan: MemoryPlan | None = None) -> PhotoMaker:
+def random_photomaker(
+    version: Literal["v1", "v2"], plan: MemoryPlan | None = None, layout: UnetLayout = PLAIN_LAYOUT
+) -> PhotoMaker:
     """Built where it runs, in the precision it runs in; speed does not depend on what the weights are."""
     hardware = best_hardware()
     tokenizers = [CLIPTokenizer.from_pretrained(NANO_BASE / name) for name in ("tokenizer", "tokenizer_2")]
@@ -60,5 +63,5 @@ def random_photomaker(version: Literal["v1", "v2"], plan: MemoryPlan | None = No
         module.requires_grad_(False).eval()
     base = BaseModel(pipeline, Hardware(hardware.device, hardware.dtype))
     model = PhotoMaker(base, Adapter(encoder, {}, "random"), face_embedder=_NoFaces() if version == "v2" else None)
-    model.place(hardware, plan)
+    model.place(hardware, plan, layout)
     return model

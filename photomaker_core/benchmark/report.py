@@ -13,9 +13,10 @@ def write_report(figures: Figures, folder: Path) -> str:
     """Write ``bench.json``, ``bench.md`` and, where matplotlib is installed, ``bench.png``; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
-    page = "\n\n".join([_header(figures), _throughput(figures), _waiting(figures), _time(figures), _growth(figures)])
+    parts = [_header, _throughput, _waiting, _time, _growth, _levers]
     if "memory_bytes" in figures:
-        page += "\n\n" + _memory(figures)
+        parts += [_layouts, _memory]
+    page = "\n\n".join(part(figures) for part in parts)
     (folder / "bench.md").write_text(page + "\n")
     _plot(figures, folder / "bench.png")
     return page
@@ -69,6 +70,19 @@ def _growth(figures: Figures) -> str:
         + "\n\n"
         + table(["waiting jobs", "choosing a batch (µs)"], waiting)
     )
+
+
+def _levers(figures: Figures) -> str:
+    return "## Speed levers\n\n" + _against_first(["lever", "steps of one picture (s)"], figures["levers_s"])
+
+
+def _layouts(figures: Figures) -> str:
+    return "## UNet layouts\n\n" + _against_first(["layout", "one step of a full batch (s)"], figures["layouts_s"])
+
+
+def _against_first(head: list[str], seconds: dict[str, float]) -> str:
+    first = next(iter(seconds.values()))
+    return table([*head, "times as fast"], [[name, one, first / one] for name, one in seconds.items()])
 
 
 def _memory(figures: Figures) -> str:

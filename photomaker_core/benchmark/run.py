@@ -15,11 +15,21 @@ from PIL import Image
 from photomaker_core.benchmark.ours import EngineServer, TimedEngine
 from photomaker_core.benchmark.plain import PlainServer
 from photomaker_core.benchmark.requests import NEGATIVE, PROMPTS, Run, Server, percentile, poisson
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.fair_queue import FairQueue
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 
 MEMBERS: Final = (1, 2, 4, 8)
+LEVERS: Final[dict[str, dict[str, Any]]] = {
+    "every step whole and guided": {},
+    "guidance_every 2": {"guidance_every": 2},
+    "guidance_interval 0 to 0.7": {"guidance_interval": (0.0, 0.7)},
+    "cache_every 2": {"cache_every": 2},
+    "cache_every 3": {"cache_every": 3},
+    "cache_every 2, guidance_every 2": {"cache_every": 2, "guidance_every": 2},
+    "dpmpp_2m, two thirds of the steps": {"scheduler": "dpmpp_2m"},
+}
 ID_PHOTOS: Final = (1, 2, 4, 8)
 WAITING_JOBS: Final = (10, 100, 1000)
 LOAD: Final = 0.8
@@ -61,6 +71,7 @@ class Benchmark:
             "time": self.time_shares(),
             "id_photos_s": self.growth_with_id_photos(),
             "waiting_jobs_s": self.growth_with_waiting_jobs(),
+            "levers_s": self.levers(),
         }
 
     def throughput(self) -> Figures:
@@ -139,6 +150,30 @@ class Benchmark:
                 "step": self._median_s(lambda generation=generation: engine.step([generation])),  # type: ignore[misc]
             }
         return found
+
+    def levers(self) -> Figures:
+        """Seconds for the steps of one picture with each speed lever."""
+        engine = StepEngine(self.model)
+        conditioning = engine.condition(PROMPTS[0], NEGATIVE, self.model.encode_photos(self.people[0]))
+
+        def draw(settings: GenerationSettings) -> None:
+            generation = engine.begin(conditioning, settings)
+            while not generation.is_done:
+                engine.step([generation])
+
+        fewer = replace(self.settings, steps=max(1, 2 * self.settings.steps // 3))
+        return {
+            name: self._median_s(partial(draw, replace(fewer if "scheduler" in how else self.settings, **how)))
+            for name, how in LEVERS.items()
+        }
+
+    def step_s(self) -> float:
+        """Seconds for one guided step of a full batch."""
+        engine = StepEngine(self.model)
+        conditioning = engine.condition(PROMPTS[0], NEGATIVE, self.model.encode_photos(self.people[0]))
+        batch = [engine.begin(conditioning, replace(self.settings, steps=100)) for _ in range(self.max_batch)]
+        engine.step(batch)
+        return self._median_s(lambda: engine.step(batch))
 
     def growth_with_waiting_jobs(self) -> Figures:
         """Seconds that choosing a batch takes with so many jobs of as many members waiting."""

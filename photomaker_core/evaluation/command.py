@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from photomaker_core.errors import UserError
-from photomaker_core.guidance_options import add_guidance_levers
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.quiet import hush_libraries
+from photomaker_core.speed_options import add_speed_levers
 
 if TYPE_CHECKING:
-    from photomaker_core.engine import GenerationSettings
     from photomaker_core.evaluation.methods import Method
     from photomaker_core.evaluation.networks import FaceNetwork, MetricNetworks
     from photomaker_core.evaluation.people import Person
     from photomaker_core.evaluation.prompts import EvaluationPrompt
+    from photomaker_core.generation import GenerationSettings
     from photomaker_core.model import PhotoMaker
 
 _METHODS: Final = ("photomaker", "text", "dreambooth")
@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, default=1, metavar="N", help="pictures for each prompt (default: 1)")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=5.0)
-    add_guidance_levers(parser)
+    add_speed_levers(parser)
     parser.add_argument("--scheduler", default="euler")
     parser.add_argument("--mix", type=int, metavar="PAIRS", help="instead: the mixing study with so many pairs")
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
@@ -68,12 +68,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def evaluate(options: argparse.Namespace) -> int:
     """Run the comparison, or the mixing study, and print its table."""
     hush_libraries()
-    from photomaker_core.engine import GenerationSettings
     from photomaker_core.evaluation.people import drawn_people, load_people
     from photomaker_core.evaluation.prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, load_prompts
     from photomaker_core.evaluation.report import write_report
     from photomaker_core.evaluation.run import Comparison, compare
     from photomaker_core.faces import InsightFaceEmbedder
+    from photomaker_core.generation import GenerationSettings
     from photomaker_core.model import load_photomaker
 
     for name in ("drawn", "pictures"):
@@ -95,6 +95,7 @@ def evaluate(options: argparse.Namespace) -> int:
         guidance_scale=options.guidance,
         guidance_interval=tuple(options.guidance_interval),
         guidance_every=options.guidance_every,
+        cache_every=options.cache_every,
         scheduler=options.scheduler,
     )
     options.out.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,10 @@ from typing import Final, Protocol
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core.engine import GenerationSettings, StepEngine
+from photomaker_core.engine import StepEngine
 from photomaker_core.evaluation.people import Person
 from photomaker_core.evaluation.prompts import EvaluationPrompt
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 from photomaker_core.training.dreambooth import IDENTIFIER, DreamBooth, personalise
 

@@ -13,13 +13,13 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from photomaker_core.conditioning import blend_stacks
-from photomaker_core.engine import GenerationSettings
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.measures import ranks_among
 from photomaker_core.evaluation.methods import Wish, drawer
 from photomaker_core.evaluation.networks import MetricNetworks, PictureEmbedder
 from photomaker_core.evaluation.people import Person
 from photomaker_core.evaluation.prompts import EvaluationPrompt
+from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 
 _STACK_PHOTOS = 8

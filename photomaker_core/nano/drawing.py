@@ -13,7 +13,7 @@ Point = tuple[float, float]
 
 _SUPERSAMPLING: Final = 3
 _ELLIPSE_STEPS: Final = 28
-_HEAD_CENTRE: Final[Point] = (64.0, 60.0)
+HEAD_CENTRE: Final[Point] = (64.0, 60.0)
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -44,7 +44,7 @@ class Canvas:
         self._zoom = zoom
         self._cosine = math.cos(math.radians(tilt_deg))
         self._sine = math.sin(math.radians(tilt_deg))
-        self._centre = (_HEAD_CENTRE[0] + shift[0], _HEAD_CENTRE[1] + shift[1])
+        self._centre = (HEAD_CENTRE[0] + shift[0], HEAD_CENTRE[1] + shift[1])
 
     def gradient(self, top: Colour, bottom: Colour) -> None:
         column = Image.new("RGB", (1, 2))

@@ -26,6 +26,7 @@ from photomaker_core.nano.portraits import SIZE_PX
 EMBEDDING_WIDTH: Final = 128
 _WIDTHS: Final = (32, 64, 128, 256)
 _GROUPS: Final = 8
+_LAST_SIDE: Final = 4
 _TEXT_LAYERS: Final = 2
 _TEXT_LENGTH: Final = 48
 
@@ -52,6 +53,9 @@ class PortraitJudge(nn.Module):
             )
             for index, width in enumerate(_WIDTHS)
         )
+        # Each channel pools with weights of its own per place: a mouth is told from where mouths are.
+        self.pooling = nn.Conv2d(_WIDTHS[-1], _WIDTHS[-1], _LAST_SIDE, groups=_WIDTHS[-1], bias=False)
+        nn.init.constant_(self.pooling.weight, _LAST_SIDE**-2)
         self.norm = nn.LayerNorm(_WIDTHS[-1])
         self.identity_head = nn.Linear(_WIDTHS[-1], EMBEDDING_WIDTH)
         self.attribute_heads = nn.ModuleDict(
@@ -74,7 +78,7 @@ class PortraitJudge(nn.Module):
         for stage in self.stages:
             hidden = stage(hidden)
             stages.append(hidden)
-        return PictureFeatures(tuple(stages), self.norm(hidden.mean((2, 3))))
+        return PictureFeatures(tuple(stages), self.norm(self.pooling(hidden).flatten(1)))
 
     def identities(self, pooled: Tensor) -> Tensor:
         """Identity embeddings [N, 128] of unit length; the same person's point the same way."""

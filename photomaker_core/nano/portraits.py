@@ -14,9 +14,10 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-from photomaker_core.nano.drawing import Canvas, Colour, mix, shade
+from photomaker_core.nano.drawing import HEAD_CENTRE, Canvas, Colour, mix, shade
 
 SIZE_PX: Final = 128
+FACE_RADII_PX: Final = (25.0, 28.0)
 
 SKIN_TONES: Final[dict[str, Colour]] = {
     "pale": (250, 222, 204),
@@ -197,6 +198,14 @@ def reference_scene(rng: Random) -> Scene:
         turn=scene.turn * 0.6,
         expression=rng.choice(("neutral", "smiling")),
     )
+
+
+def face_centre(scene: Scene) -> tuple[float, float]:
+    """Where the middle of eyes, nose and mouth is, in pixels from the picture's upper left corner.
+
+    They lie within an upright ellipse of :data:`FACE_RADII_PX` around it.
+    """
+    return HEAD_CENTRE[0] + scene.shift[0] + 5 * scene.turn * scene.zoom, HEAD_CENTRE[1] + scene.shift[1] + 6
 
 
 def draw(identity: Identity, scene: Scene) -> tuple[Image.Image, Image.Image]:

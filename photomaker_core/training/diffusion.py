@@ -34,7 +34,7 @@ class DiffusionObjective:
     ) -> Tensor:
         """Mean over the batch of ``latents`` [B, C, h, w], already scaled, on any device.
 
-        ``mask`` [B, 1, h, w] in 0..1 says where the loss counts (PhotoMaker's masked diffusion loss).
+        ``mask`` [B, 1, h, w], at least 0, says how much the loss counts where (PhotoMaker's masked diffusion loss).
         """
         count, device = len(latents), unet.device
         latents = latents.to(device)

@@ -86,6 +86,9 @@ class FolderPictures:
         stacked = torch.from_numpy(np.stack(masks)).unsqueeze(1).float() / 255
         return functional.interpolate(stacked, (self._latent_side, self._latent_side), mode="area")
 
+    def loss_weights(self, examples: list[Example]) -> Tensor:
+        return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
+
     def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
         others = [number for number in range(len(self._people[example.identity])) if number != example.picture]
         chosen = rng.sample(others, min(rng.randint(1, most), len(others)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -30,7 +31,7 @@ class PhotoMakerStage:
     """Draws each target picture from one to four other pictures of the same person.
 
     ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
-    a picture's loss counts inside the person's mask only.
+    a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's LoRA to go on with.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class PhotoMakerStage:
         null_text: float = 0.1,
         masked_loss: float = 0.5,
         most_id_photos: int = 4,
+        lora_start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
         self._pictures, self._objective = pictures, objective
@@ -58,12 +60,20 @@ class PhotoMakerStage:
             module.requires_grad_(False)
         for tokenizer in self._text.tokenizers:
             add_trigger_token(tokenizer, DEFAULT_TRIGGER_WORD)
-        pipeline.unet.add_adapter(
-            LoraConfig(
-                r=lora_rank, lora_alpha=lora_rank, init_lora_weights="gaussian", target_modules=_ATTENTION_PROJECTIONS
-            ),
-            adapter_name=_LORA_NAME,
-        )
+        if lora_start:
+            pipeline.load_lora_weights(dict(lora_start), adapter_name=_LORA_NAME)
+        else:
+            pipeline.unet.add_adapter(
+                LoraConfig(
+                    r=lora_rank,
+                    lora_alpha=lora_rank,
+                    init_lora_weights="gaussian",
+                    target_modules=_ATTENTION_PROJECTIONS,
+                ),
+                adapter_name=_LORA_NAME,
+            )
+        for name, parameter in pipeline.unet.named_parameters():
+            parameter.requires_grad_("lora_" in name)
         cast_training_params(pipeline.unet, torch.float32)
         use_trainable_attention(pipeline.unet, id_encoder.vision_model)
 
@@ -85,7 +95,7 @@ class PhotoMakerStage:
         text = drop_text(self._text, text, self._null_text, rng)
         whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
         mask = self._pictures.masks(examples)
-        mask = torch.where(whole_picture, torch.ones_like(mask), mask)
+        mask = torch.where(whole_picture, torch.ones_like(mask), mask) * self._pictures.loss_weights(examples)
         latents = self._pictures.latents(examples)
         return self._objective.loss(self._pipeline.unet, latents, text, self._pictures.side_px, generator, mask), {}
 

@@ -39,6 +39,9 @@ class TrainingPictures(Protocol):
     def masks(self, examples: list[Example]) -> Tensor:
         """Person masks at the latents' resolution, [B, 1, h, w] in 0..1."""
 
+    def loss_weights(self, examples: list[Example]) -> Tensor:
+        """How much the loss counts at each place, [B, 1, h, w], above 0; ones where the set makes no difference."""
+
     def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
         """One to ``most`` photos of the same person other than ``example``."""
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from photomaker_core.images import CLIP_MEAN, CLIP_STD
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portrait_set import PortraitSet
+from photomaker_core.nano.portraits import FACE_RADII_PX, face_centre
 from photomaker_core.training.pictures import Example
 
 _BATCH = 64
@@ -25,11 +26,19 @@ class PortraitLatents:
     """A portrait set with every picture's latents at hand, already multiplied by the scaling factor.
 
     ``dyed_hair`` is the share of random examples in which the hair has another colour than the person's own:
-    there the caption alone tells it.
+    there the caption alone tells it. ``face_weight`` says how much more the loss counts on eyes and mouth,
+    which fill a seventh of the picture and tell most of the person.
     """
 
-    def __init__(self, portraits: PortraitSet, latents: NDArray[np.float16], dyed_hair: float = 0.0) -> None:
+    def __init__(
+        self,
+        portraits: PortraitSet,
+        latents: NDArray[np.float16],
+        dyed_hair: float = 0.0,
+        face_weight: float = 1.0,
+    ) -> None:
         self.portraits, self._latents, self._dyed_hair = portraits, latents, dyed_hair
+        self._face_weight = face_weight
         self._id_photos: list[list[int]] = []
         self._dyed: list[Example] = []
         for index in range(portraits.identity_count):
@@ -40,7 +49,14 @@ class PortraitLatents:
             ]
 
     @classmethod
-    def cached(cls, portraits: PortraitSet, vae: AutoencoderKL, path: Path, dyed_hair: float = 0.0) -> PortraitLatents:
+    def cached(
+        cls,
+        portraits: PortraitSet,
+        vae: AutoencoderKL,
+        path: Path,
+        dyed_hair: float = 0.0,
+        face_weight: float = 1.0,
+    ) -> PortraitLatents:
         """Read the latents from ``path``, encoding them first when they are not there."""
         if not path.exists():
             pictures = portraits.pictures
@@ -50,7 +66,7 @@ class PortraitLatents:
             ]
             stacked = np.concatenate(encoded)
             np.save(path, stacked.reshape(*pictures.shape[:2], *stacked.shape[1:]))
-        return cls(portraits, np.load(path), dyed_hair)
+        return cls(portraits, np.load(path), dyed_hair, face_weight)
 
     @property
     def side_px(self) -> int:
@@ -84,6 +100,17 @@ class PortraitLatents:
     def masks(self, examples: list[Example]) -> Tensor:
         masks = torch.from_numpy(np.stack([self.portraits.masks[one.identity, one.picture] for one in examples]))
         return functional.interpolate(masks.unsqueeze(1).float(), self._latents.shape[-2:], mode="area")
+
+    def loss_weights(self, examples: list[Example]) -> Tensor:
+        height, width = self._latents.shape[-2:]
+        side_px = self.side_px
+        y, x = (torch.arange(0.5, cells) * side_px / cells for cells in (height, width))
+        rows = []
+        for one in examples:
+            face_x, face_y = face_centre(self.portraits.scene(one.identity, one.picture))
+            distance = ((x - face_x) / FACE_RADII_PX[0]) ** 2 + ((y.unsqueeze(1) - face_y) / FACE_RADII_PX[1]) ** 2
+            rows.append(torch.where(distance < 1, self._face_weight, 1.0))
+        return torch.stack(rows).unsqueeze(1)
 
     def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
         others = [number for number in self._id_photos[example.identity] if number != example.picture]

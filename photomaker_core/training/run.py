@@ -17,13 +17,14 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModel
 
 from photomaker_core.adapter import load_adapter
 from photomaker_core.errors import UserError
 from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
-from photomaker_core.nano.judge import PortraitJudge
+from photomaker_core.nano.judge import PortraitJudge, load_judge
 from photomaker_core.nano.model import NANO_BASE
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.training.diffusion import DiffusionObjective
@@ -159,9 +160,13 @@ def _vision(config: TrainConfig, work: Path) -> Stage:
 def _judge(config: TrainConfig, work: Path) -> Stage:
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
     torch.manual_seed(config.loop.seed)
-    portraits = _latents(config, work, vae)
+    judge = load_judge(Path(config.input("start", work))).train() if "start" in config.inputs else PortraitJudge()
     return JudgeStage(
-        PortraitJudge(), vae, portraits, config.learning_rate, through_vae=config.options.get("through_vae", 0.25)
+        judge.requires_grad_(True),
+        vae,
+        _latents(config, work, vae),
+        config.learning_rate,
+        through_vae=config.options.get("through_vae", 0.25),
     )
 
 
@@ -172,7 +177,7 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
     if options.get("gradient_checkpointing", False):
         pipeline.unet.enable_gradient_checkpointing()
     torch.manual_seed(config.loop.seed)
-    encoder = _id_encoder(config, work, pipeline)
+    encoder, lora_start = _adapter_to_train(config, work, pipeline)
     return PhotoMakerStage(
         pipeline,
         encoder.to(device),
@@ -184,18 +189,25 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         null_text=options.get("null_text", 0.1),
         masked_loss=options.get("masked_loss", 0.5),
         most_id_photos=options.get("most_id_photos", 4),
+        lora_start=lora_start,
     )
 
 
-def _id_encoder(config: TrainConfig, work: Path, pipeline: StableDiffusionXLPipeline) -> IdEncoder:
-    """That of the adapter ``inputs.start``, to go on with, or a new one around the vision tower ``inputs.vision``."""
+def _adapter_to_train(
+    config: TrainConfig, work: Path, pipeline: StableDiffusionXLPipeline
+) -> tuple[IdEncoder, dict[str, Tensor]]:
+    """The adapter ``inputs.start``, to go on with, or a new ID encoder around the vision tower ``inputs.vision``."""
     if "start" in config.inputs:
-        return load_adapter(Path(config.input("start", work))).id_encoder
+        start = load_adapter(Path(config.input("start", work)))
+        ranks = {len(value) for name, value in start.lora_weights.items() if name.endswith("lora.down.weight")}
+        if ranks - {config.option("lora_rank")}:
+            raise UserError(f"options.lora_rank must be that of the adapter to go on with, {max(ranks)}.")
+        return start.id_encoder, start.lora_weights
     tower = CLIPVisionModel.from_pretrained(config.input("vision", work))
     projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
     encoder = IdEncoder(tower.config, projections)
     encoder.vision_model.load_state_dict(tower.state_dict())
-    return encoder
+    return encoder, {}
 
 
 def _base_dtype(config: TrainConfig) -> torch.dtype:
@@ -220,7 +232,13 @@ def _pictures(config: TrainConfig, work: Path, vae: AutoencoderKL) -> TrainingPi
 def _latents(config: TrainConfig, work: Path, vae: AutoencoderKL) -> PortraitLatents:
     portraits = config.portraits(work)
     name = f"latents-{portraits.identity_count}x{portraits.pictures_per_identity}.npy"
-    return PortraitLatents.cached(portraits, vae, work / name, config.options.get("dyed_hair", 0.0))
+    return PortraitLatents.cached(
+        portraits,
+        vae,
+        work / name,
+        config.options.get("dyed_hair", 0.0),
+        config.options.get("face_weight", 1.0),
+    )
 
 
 def _objective(config: TrainConfig, scheduler: Any) -> DiffusionObjective:

@@ -62,7 +62,8 @@ class TextToImageStage:
         captions = self._portraits.captions(examples, rng, describe_identity=True)
         text = drop_text(self._text, self._text.encode_ids(*self._text.token_ids(captions)), self._null_text, rng)
         latents = self._portraits.latents(examples)
-        return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator), {}
+        weights = self._portraits.loss_weights(examples)
+        return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator, weights), {}
 
     def sample(self, path: Path) -> None:
         self._pipeline.set_progress_bar_config(disable=True)

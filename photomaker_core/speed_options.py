@@ -1,12 +1,12 @@
-"""The options of ``generate`` and ``evaluate`` that trade guidance for speed."""
+"""The options of ``generate`` and ``evaluate`` that trade a little of the picture for speed."""
 
 from __future__ import annotations
 
 import argparse
 
 
-def add_guidance_levers(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--guidance-interval`` and ``--guidance-every``."""
+def add_speed_levers(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--guidance-interval``, ``--guidance-every`` and ``--cache-every``."""
     parser.add_argument(
         "--guidance-interval",
         type=float,
@@ -21,4 +21,11 @@ def add_guidance_levers(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="compute guidance anew in every Nth step only; the others take half the work (default: 1)",
+    )
+    parser.add_argument(
+        "--cache-every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="compute the whole UNet in every Nth step only, its outer blocks in the others (default: 1)",
     )

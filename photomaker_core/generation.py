@@ -1,0 +1,123 @@
+"""One picture on its way: how it is to be drawn, and how far it is. Called by everything that draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from photomaker_core.conditioning import Conditioning, merge_step
+from photomaker_core.errors import SettingsError
+
+StyleLoras = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How one picture is drawn.
+
+    ``width`` and ``height`` are pixels; ``style_strength_ratio`` is the percentage of the steps that
+    follow the text alone, unless ``start_merge_step`` says it outright; ``guidance_scale`` of 1 or less
+    turns guidance off; ``style_loras`` are (name, weight) pairs of adapters known to the model.
+
+    Three levers change the picture a little for speed. A step without a negative branch is half the work: guidance
+    is off outside ``guidance_interval``, in fractions of the steps (Kynkäänniemi et al. 2024); and only every
+    ``guidance_every``-th step computes the negative branch, whose distance from the positive one serves the
+    steps between (Lv et al. 2024, FasterCache). And only every ``cache_every``-th step computes the whole UNet, the
+    others its outermost blocks (Ma et al. 2023, DeepCache).
+    """
+
+    width: int
+    height: int
+    steps: int = 50
+    guidance_scale: float = 5.0
+    seed: int = 0
+    scheduler: str = "euler"
+    style_strength_ratio: float = 20.0
+    start_merge_step: int | None = None
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_every: int = 1
+    cache_every: int = 1
+    style_loras: StyleLoras = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise SettingsError(f"Steps must be between 1 and 1000; {self.steps} is not.")
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError(f"A seed is a whole number from 0 on; {self.seed} is not.")
+        if self.width % 8 or self.height % 8 or min(self.width, self.height) < 64:
+            raise SettingsError(
+                f"Width and height must be multiples of 8 from 64 on; {self.width} x {self.height} is not."
+            )
+        if self.guidance_every < 1:
+            raise SettingsError(f"Guidance is computed every so many steps, at least 1; {self.guidance_every} is not.")
+        if self.cache_every < 1:
+            raise SettingsError(
+                f"The UNet is computed whole every so many steps, 1 or more; {self.cache_every} is not."
+            )
+        start, end = self.guidance_interval
+        if not 0 <= start <= end <= 1:
+            raise SettingsError(f"A guidance interval lies within 0 and 1; {start:g} to {end:g} does not.")
+
+    @property
+    def merge_step(self) -> int:
+        if self.start_merge_step is not None:
+            return self.start_merge_step
+        return merge_step(self.style_strength_ratio, self.steps)
+
+    @property
+    def batch_key(self) -> tuple[object, ...]:
+        """Generations with equal keys can share a UNet forward."""
+        return (self.width, self.height, self.style_loras)
+
+    def guided_at(self, step: int) -> bool:
+        """Whether classifier-free guidance is on at denoising step ``step``, counted from 0."""
+        start, end = self.guidance_interval
+        return self.guidance_scale > 1 and start <= step / self.steps < end
+
+    def needs_negative_at(self, step: int) -> bool:
+        """Whether step ``step`` computes the negative branch: where guidance begins, where the identity is merged
+        in, and every so many steps."""
+        if not self.guided_at(step):
+            return False
+        begins = not self.guided_at(step - 1)
+        return begins or step == self.merge_step + 1 or step % self.guidance_every == 0
+
+    def is_shallow_at(self, step: int) -> bool:
+        """Whether step ``step`` may take the UNet's deep features from an earlier one."""
+        return step % self.cache_every != 0 and step != self.merge_step + 1
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps.
+
+    ``denoised`` is where the last step saw them end, or ``latents`` before the first; ``towards`` is the
+    distance of the positive branch from the negative one when that was computed last; ``deep`` holds the UNet's deep
+    features of the positive branch and of the negative, where later steps are to use them.
+    """
+
+    conditioning: Conditioning
+    settings: GenerationSettings
+    scheduler: Any
+    latents: Tensor
+    noise: torch.Generator
+    denoised: Tensor
+    towards: Tensor | None = None
+    deep: list[Tensor | None] = field(default_factory=lambda: [None, None])
+    steps_done: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        return self.steps_done >= len(self.scheduler.timesteps)
+
+    @property
+    def needs_negative(self) -> bool:
+        return self.settings.needs_negative_at(self.steps_done)
+
+    def kept_deep(self, branch: int) -> Tensor | None:
+        """The deep features that this step takes for a branch, or ``None`` where it computes them."""
+        return self.deep[branch] if self.settings.is_shallow_at(self.steps_done) else None
