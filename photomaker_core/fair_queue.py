@@ -35,9 +35,14 @@ class FairQueue(Generic[T]):
     virtual time of those who are there: no credit for having been away, and no debt beyond what they had.
     So a member's share of the steps does not depend on how many pictures they ask for, and a new member's first
     step comes with the next batch. Inside one member's queue the oldest picture is first.
+
+    Changing from one key to another may cost time, as switching LoRAs does: a batch keeps the key of the one before
+    while somebody with that key is at most ``patience`` steps ahead of whoever is furthest behind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
+        self._patience = patience
+        self._last_key: Hashable = None
         self._flows: dict[Hashable, _Flow[T]] = {}
         self._member_of: dict[T, Hashable] = {}
 
@@ -74,18 +79,18 @@ class FairQueue(Generic[T]):
     def next_batch(self, limit: int) -> list[T]:
         """Up to ``limit`` items for one step, at least one unless the queue is empty; they are charged for it.
 
-        The member furthest behind decides the batch's key; the rest of it goes, one by one, to whoever is
-        furthest behind then.
+        The member furthest behind decides the batch's key, but for ``patience``; the rest of it goes, one by one, to
+        whoever is furthest behind then.
         """
         batch: list[T] = []
         waiting = {member: iter(list(flow.entries.items())) for member, flow in self._flows.items() if flow.entries}
-        key: Hashable = None
+        if not waiting:
+            return batch
+        self._last_key = key = self._next_key()
         while waiting and len(batch) < limit:
             member = min(waiting, key=lambda one: self._flows[one].virtual_time)
             flow = self._flows[member]
             for item, entry in waiting[member]:
-                if not batch:
-                    key = entry.key
                 if entry.key == key:
                     batch.append(item)
                     flow.virtual_time += entry.cost / flow.weight
@@ -93,6 +98,17 @@ class FairQueue(Generic[T]):
             else:
                 del waiting[member]
         return batch
+
+    def _next_key(self) -> Hashable:
+        """That of the furthest behind, or the last one while somebody who has it is not too far ahead."""
+        present = sorted((flow for flow in self._flows.values() if flow.entries), key=lambda flow: flow.virtual_time)
+        first = next(iter(present[0].entries.values()))
+        for flow in present:
+            for entry in flow.entries.values():
+                lead = (flow.virtual_time - present[0].virtual_time) * flow.weight
+                if entry.key == self._last_key and lead < self._patience * entry.cost:
+                    return entry.key
+        return first.key
 
     def _now(self) -> float:
         """The queue's virtual time: that of the member furthest behind among those with something to draw."""

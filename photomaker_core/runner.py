@@ -26,6 +26,8 @@ from photomaker_core.vae_decoding import Decoding, decode_in_tiles
 
 log = logging.getLogger(__name__)
 
+_PATIENCE_STEPS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -125,7 +127,7 @@ class Runner:
         self._engine, self._max_batch, self._limit = engine, max_batch, max_batch
         self._preview_every_s, self._clock = preview_every_s, clock
         self._jobs: dict[int, _Job] = {}
-        self._queue: FairQueue[_Picture] = FairQueue()
+        self._queue: FairQueue[_Picture] = FairQueue(_PATIENCE_STEPS)
         self._decoding: deque[tuple[_Picture, Decoding]] = deque()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -80,6 +81,28 @@ def test_a_batch_holds_what_fits_together_and_the_oldest_of_a_member_first() -> 
     assert queue.next_batch(8) == [("a", 0), ("a", 2)]
     queue.remove(("a", 0))
     assert queue.next_batch(8) == [("a", 1), ("a", 3)]
+
+
+def test_patience_bounds_how_often_the_key_changes_and_how_long_anybody_waits() -> None:
+    queue: FairQueue[Item] = FairQueue(patience=4)
+    for member, key in (("a", "plain"), ("b", "papercut"), ("c", "plain")):
+        queue.add((member, 0), member=member, key=key)
+    order = [queue.next_batch(2) for _ in range(60)]
+    keys = ["papercut" if ("b", 0) in batch else "plain" for batch in order]
+    changes = sum(one != other for one, other in itertools.pairwise(keys))
+    assert changes <= 60 / 4 + 1
+    work = Counter(member for batch in order for member, _ in batch)
+    assert max(work.values()) - min(work.values()) <= 5
+    assert "papercut" in keys[:6]
+
+
+def test_a_member_alone_does_not_wait_for_a_key_that_is_gone() -> None:
+    queue: FairQueue[Item] = FairQueue(patience=4)
+    queue.add(("a", 0), member="a", key="plain")
+    queue.next_batch(1)
+    queue.remove(("a", 0))
+    queue.add(("b", 0), member="b", key="papercut")
+    assert queue.next_batch(1) == [("b", 0)]
 
 
 def test_nothing_is_queued_twice_and_what_is_gone_is_gone() -> None:
