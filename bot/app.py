@@ -11,24 +11,32 @@ from pathlib import Path
 import discord
 from discord.ext import commands
 
+from bot.commands.admin import AdminCommands
+from bot.commands.around import AroundCommands
+from bot.commands.edit import EditCommands
 from bot.commands.help import HelpCommands
 from bot.commands.identity import IdentityCommands
+from bot.commands.identity_forms import SaveAsIdentity
 from bot.commands.imagine import ImagineCommands
-from bot.commands.job_buttons import JobButtons
+from bot.commands.job_buttons import Desks, JobButtons
 from bot.commands.mix import MixCommands
 from bot.commands.privacy import PrivacyCommands
+from bot.commands.prompts import PromptCommands
+from bot.commands.studio import Studio
 from bot.config import Settings
 from bot.errors import CommandTree
+from bot.gate import Gate
 from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.jobs import Controls, JobDesk
+from bot.reports import Reports
 from bot.requests import Limits
 from photomaker_core.compilation import compile_from
 from photomaker_core.errors import UserError
 from photomaker_core.faces import InsightFaceEmbedder
 from photomaker_core.model import PhotoMaker, load_photomaker
 from photomaker_core.unet_layout import UnetLayout
-from storage import Database, PrivacyStore
+from storage import Database, PrivacyStore, PromptStore
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +54,11 @@ class PhotoMakerBot(commands.Bot):
         )
         self.settings = settings
         self.limits = Limits(
-            settings.max_steps, settings.max_pictures, settings.default_steps, settings.default_guidance
+            settings.max_steps,
+            settings.max_pictures,
+            settings.default_steps,
+            settings.default_guidance,
+            tuple(settings.photomaker_style_loras),
         )
         self.gpu = GpuThread(load or model_loader(settings, compiled=settings.photomaker_compiled), settings.max_batch)
         self.database: Database
@@ -58,23 +70,34 @@ class PhotoMakerBot(commands.Bot):
         self.database = await Database.open(self.settings.database_url)
         self.gpu.start()
         self.identities = IdentityDesk(self.database, self.gpu)
-        buttons = JobButtons(lambda: self.jobs, self.limits)
+        gate, prompts = Gate(self.database), PromptStore(self.database)
+        buttons = JobButtons(Desks(lambda: self.jobs, prompts, Reports(gate.servers), self.limits))
         self.jobs = JobDesk(
             self,
             self.database,
             self.gpu,
             self.identities,
             Controls(running=buttons.running, done=buttons.done),
+            gate,
             keep_pictures=self.settings.keep_pictures,
             role_weights=self.settings.role_weights,
         )
         for view in buttons.listening():
             self.add_view(view)
-        await self.add_cog(IdentityCommands(self.identities))
-        await self.add_cog(ImagineCommands(self.identities, self.jobs, self.limits))
-        await self.add_cog(MixCommands(self.identities, self.jobs, self.limits))
-        await self.add_cog(PrivacyCommands(PrivacyStore(self.database), self.jobs))
-        await self.add_cog(HelpCommands(self.limits))
+        studio = Studio(self.identities, self.jobs, self.limits)
+        for cog in (
+            IdentityCommands(studio),
+            SaveAsIdentity(self.identities, self.tree),
+            ImagineCommands(studio),
+            MixCommands(studio),
+            EditCommands(studio),
+            PromptCommands(prompts, studio),
+            AroundCommands(studio),
+            PrivacyCommands(PrivacyStore(self.database), self.jobs),
+            AdminCommands(self.jobs),
+            HelpCommands(self.limits),
+        ):
+            await self.add_cog(cog)
         if self.settings.discord_guild_id:
             guild = discord.Object(self.settings.discord_guild_id)
             self.tree.copy_global_to(guild=guild)

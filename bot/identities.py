@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,9 +17,31 @@ from photomaker_core.conditioning import blend_stacks
 from photomaker_core.engine import StepEngine
 from photomaker_core.errors import PhotoError
 from photomaker_core.images import load_photo, normalise_photo
-from storage import Database, IdentityInfo, IdentityStore, NewPhoto, StoredPhoto
+from photomaker_core.photo_quality import PhotoReport, examine
+from storage import (
+    Database,
+    IdentityInfo,
+    IdentityStore,
+    NewPhoto,
+    PreferenceStore,
+    SharingStore,
+    StoredPhoto,
+)
 
 MAX_MIXED_PHOTOS = 8
+MAX_PHOTOS = 10
+
+Upload = tuple[str, bytes]
+"""File name and content."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedPhotos:
+    """What came of an addition: the identity, the new photos as they are stored, and a report on each."""
+
+    info: IdentityInfo
+    photos: list[bytes]
+    reports: list[PhotoReport]
 
 
 class IdentityDesk:
@@ -26,34 +49,56 @@ class IdentityDesk:
 
     def __init__(self, database: Database, gpu: GpuThread) -> None:
         self.store = IdentityStore(database)
+        self.sharing = SharingStore(database)
+        self.preferences = PreferenceStore(database)
         self._gpu = gpu
 
-    async def add(
-        self, owner_id: int, name: str, uploads: Sequence[tuple[str, bytes]], declaration: str
-    ) -> IdentityInfo:
-        """Store a new identity from (file name, content) uploads, all of them or nothing.
+    async def add(self, owner_id: int, name: str, uploads: Sequence[Upload], declaration: str) -> AddedPhotos:
+        """Store a new identity from uploads, all of them or nothing.
 
         Raises :class:`IdentityNameError`, :class:`PhotoError` or :class:`StorageError`.
         """
         name = checked_name(name)
-        photos = [await asyncio.to_thread(normalise_photo, content, filename) for filename, content in uploads]
-        if len(set(photos)) < len(photos):
-            raise PhotoError("Two of these photos are the same. Different photos of the person work better.")
+        photos, reports = await self._normalised(uploads)
         info = await self.store.add(owner_id, name, [NewPhoto(photo) for photo in photos], declaration)
         try:
             await self._stack(info.id)
         except PhotoError:
             await self.store.delete(owner_id, name)
             raise
-        return info
+        return AddedPhotos(info, photos, reports)
 
-    async def features(self, owner_id: int, shares: Sequence[IdentityShare]) -> Tensor:
+    async def add_photos(self, owner_id: int, name: str, uploads: Sequence[Upload]) -> AddedPhotos:
+        """Add photos to an identity, all of them or nothing; raises as :meth:`add` does."""
+        before = await self.store.find(owner_id, name)
+        photos, reports = await self._normalised(uploads)
+        known = {photo.content for photo in await self.store.photos(before.id)}
+        if known.intersection(photos):
+            raise PhotoError(f"One of these photos belongs to “{before.name}” already.")
+        info = await self.store.add_photos(owner_id, name, [NewPhoto(photo) for photo in photos], MAX_PHOTOS)
+        try:
+            await self._stack(info.id)
+        except PhotoError:
+            for number in range(info.photo_count, before.photo_count, -1):
+                await self.store.remove_photo(owner_id, name, number)
+            raise
+        return AddedPhotos(info, photos, reports)
+
+    async def _normalised(self, uploads: Sequence[Upload]) -> tuple[list[bytes], list[PhotoReport]]:
+        if not 1 <= len(uploads) <= MAX_PHOTOS:
+            raise PhotoError(f"An identity has between 1 and {MAX_PHOTOS} photos; these are {len(uploads)}.")
+        photos = [await asyncio.to_thread(normalise_photo, content, filename) for filename, content in uploads]
+        if len(set(photos)) < len(photos):
+            raise PhotoError("Two of these photos are the same. Different photos of the person work better.")
+        return photos, [await asyncio.to_thread(_examined, photo) for photo in photos]
+
+    async def features(self, user_id: int, guild_id: int | None, shares: Sequence[IdentityShare]) -> Tensor:
         """The ID features [N, T, D] of one person, or of several blended by weight.
 
-        Raises :class:`NotFoundError` when one of them is not (or no longer) the owner's.
+        Raises :class:`NotFoundError` when one of them is not (or no longer) the user's to draw in that server.
         """
         for share in shares:
-            await self.store.owned(owner_id, share.identity_id)
+            await self.store.usable(user_id, guild_id, share.identity_id)
         stacks = [await self._stack(share.identity_id) for share in shares]
         return blend_stacks(stacks, [share.weight for share in shares], MAX_MIXED_PHOTOS)
 
@@ -70,6 +115,10 @@ class IdentityDesk:
             await self.store.keep_features(model.fingerprint, {key: _to_bytes(one) for key, one in computed.items()})
             known |= computed
         return torch.stack([known[photo.id] for photo in photos])
+
+
+def _examined(photo: bytes) -> PhotoReport:
+    return examine(load_photo(photo))
 
 
 def _encode(engine: StepEngine, photos: Sequence[StoredPhoto]) -> list[Tensor]:

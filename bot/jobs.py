@@ -21,10 +21,14 @@ from PIL import Image
 
 from bot import messages
 from bot.errors import sentence_for
+from bot.gate import Gate
 from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
-from bot.pictures import encode_pictures, encode_preview
+from bot.pace import Pace
+from bot.pictures import encode_pictures, encode_preview, encode_thumbnails
 from bot.requests import DrawRequest
+from photomaker_core.generation import Start
+from photomaker_core.images import load_photo
 from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Started
 from storage import Database, JobRecord, JobStore, NewJob, NewResult
 
@@ -39,13 +43,25 @@ class Controls:
     """What a job's message offers its readers: makers of fresh views, while it is drawn and when it is done."""
 
     running: Callable[[], discord.ui.View]
-    done: Callable[[], discord.ui.View]
+    done: Callable[[DrawRequest], discord.ui.View]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """An open job as its member sees it; ``done`` is the share of its steps, in 0..1."""
+
+    record: JobRecord
+    request: DrawRequest
+    jobs_before: int
+    is_running: bool
+    done: float
 
 
 @dataclass(slots=True, eq=False)
 class _OpenJob:
     record: JobRecord
     request: DrawRequest
+    steps_done: int = 0
     dropped_text: str = ""
     started_at_s: float | None = None
     edited_at_s: float = float("-inf")
@@ -66,12 +82,13 @@ class JobDesk:
         gpu: GpuThread,
         identities: IdentityDesk,
         controls: Controls,
+        gate: Gate,
         *,
         keep_pictures: bool,
         role_weights: Mapping[int, float],
     ) -> None:
         self._client, self._gpu, self._identities, self._controls = client, gpu, identities, controls
-        self.store = JobStore(database)
+        self.store, self.gate, self.pace = JobStore(database), gate, Pace()
         self._keep_pictures, self._role_weights = keep_pictures, role_weights
         self._open: dict[int, _OpenJob] = {}
         self._loop = asyncio.get_running_loop()
@@ -82,10 +99,28 @@ class JobDesk:
     def open_count(self) -> int:
         return len(self._open)
 
-    async def accept(self, interaction: discord.Interaction, request: DrawRequest) -> None:
-        """Take over a deferred interaction: store its job, tell its place in the queue, have it drawn."""
+    @property
+    def steps_left(self) -> int:
+        """Steps that the open jobs still need."""
+        return sum(_steps(job.request) - job.steps_done for job in self._open.values())
+
+    def open_of(self, user_id: int) -> list[OpenJob]:
+        """A member's open jobs, oldest first, each with the number of jobs that were there before it."""
+        return [
+            OpenJob(job.record, job.request, before, job.started_at_s is not None, job.steps_done / _steps(job.request))
+            for before, job in enumerate(self._open.values())
+            if job.record.user_id == user_id
+        ]
+
+    async def accept(self, interaction: discord.Interaction, request: DrawRequest, source: bytes | None = None) -> None:
+        """Take over a deferred interaction: store its job, tell its place in the queue, have it drawn.
+
+        ``source`` is the picture that the request starts from. Raises :class:`NotAllowedError`.
+        """
+        await self.gate.check(interaction, request, len(self.open_of(interaction.user.id)))
+        expected_s = self.pace.expected_s(self.steps_left + _steps(request))
         message = await interaction.edit_original_response(
-            content=messages.waiting(len(self._open)), view=self._controls.running()
+            content=messages.waiting(len(self._open), expected_s), view=self._controls.running()
         )
         record = await self.store.accept(
             NewJob(
@@ -94,6 +129,7 @@ class JobDesk:
                 message_id=message.id,
                 interaction_token=interaction.token,
                 request=replace(request, weight=self._weight_of(interaction.user)).to_json(),
+                source=source,
             )
         )
         self._spawn(self._submit(record))
@@ -130,11 +166,15 @@ class JobDesk:
         job = _OpenJob(record, DrawRequest.from_json(record.request))
         self._open[record.id] = job
         try:
-            features = await self._identities.features(record.user_id, job.request.identities)
+            request = job.request
+            features = await self._identities.features(record.user_id, request.guild_id, request.identities)
             model = await asyncio.wrap_future(self._gpu.loaded)
-            prompt, negative = job.request.styled()
-            sizes = job.request.settings(model.base.side_px)
-            drawing = Drawing(record.id, prompt, negative, features, sizes, record.user_id, job.request.weight)
+            prompt, negative = request.styled()
+            sizes = request.settings(model.base.side_px)
+            start = None
+            if record.source is not None:
+                start = Start(await asyncio.to_thread(load_photo, record.source), request.change)
+            drawing = Drawing(record.id, prompt, negative, features, sizes, record.user_id, request.weight, start)
         except Exception as error:
             await self._conclude(job, Failed(error))
             return
@@ -159,6 +199,8 @@ class JobDesk:
 
     def _show_progress(self, job: _OpenJob, progress: Progress) -> None:
         now = time.monotonic()
+        self.pace.note(progress.step - job.steps_done, now)
+        job.steps_done = progress.step
         job.previews = progress.previews or job.previews
         if now - job.edited_at_s < EDIT_INTERVAL_S or (job.edit and not job.edit.done()):
             return
@@ -195,19 +237,24 @@ class JobDesk:
 
     async def _deliver(self, job: _OpenJob, finished: Finished) -> None:
         suffix, contents = await asyncio.to_thread(encode_pictures, finished.pictures)
+        thumbnails = await asyncio.to_thread(encode_thumbnails, finished.pictures)
         files = [
             discord.File(io.BytesIO(content), f"picture-{job.record.id}-{index}.{suffix}")
             for index, content in enumerate(contents, start=1)
         ]
         await self._reply(
-            job, messages.result(job.request, job.dropped_text), files, final=True, view=self._controls.done()
+            job,
+            messages.result(job.request, job.dropped_text),
+            files,
+            final=True,
+            view=self._controls.done(job.request),
         )
         settings: dict[str, Any] = job.request.to_json()
         await self.store.finished(
             job.record.id,
             [
-                NewResult(job.request.seed + index, settings, content if self._keep_pictures else None)
-                for index, content in enumerate(contents)
+                NewResult(job.request.seed + index, settings, content if self._keep_pictures else None, thumbnail)
+                for index, (content, thumbnail) in enumerate(zip(contents, thumbnails, strict=True))
             ],
         )
 
@@ -257,3 +304,8 @@ class JobDesk:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a job's reply or row could not be written", exc_info=task.exception())
+
+
+def _steps(request: DrawRequest) -> int:
+    """All steps of a request's pictures."""
+    return request.count * max(1, round(request.steps * request.change))

@@ -8,7 +8,8 @@ from typing import Final
 import discord
 
 from bot.names import shown
-from bot.requests import DrawRequest
+from bot.requests import DEFAULT_QUALITY, DEFAULT_STYLE_STRENGTH, DrawRequest
+from storage import JobRecord
 
 MESSAGE_LIMIT: Final = 2000
 _BAR_CELLS: Final = 12
@@ -35,27 +36,51 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def waiting(jobs_before: int) -> str:
+def waiting(jobs_before: int, expected_s: float | None) -> str:
+    rest = "" if expected_s is None else f" Ready in about {duration(expected_s)}."
     if jobs_before == 0:
-        return "⏳ Your picture is next."
-    return f"⏳ Waiting: {counted(jobs_before, 'job', 'jobs')} before yours."
+        return f"⏳ Your picture is next.{rest}"
+    return f"⏳ Waiting: {counted(jobs_before, 'job', 'jobs')} before yours.{rest}"
+
+
+def whole_queue(jobs: int, expected_s: float | None) -> str:
+    if not jobs:
+        return "Nothing is waiting."
+    rest = "" if expected_s is None else f", about {duration(expected_s)} for all of them"
+    return f"{counted(jobs, 'job is', 'jobs are')} open{rest}."
+
+
+def own_job(request: DrawRequest, state: str) -> str:
+    return f"- yours: {people(request)}, “{quoted(request.prompt, _SHOWN_REST)}”: {state}"
+
+
+def past_job(record: JobRecord, request: DrawRequest, limit: int) -> str:
+    """An entry of the history: what was asked, when, and a link to the message."""
+    when = discord.utils.format_dt(record.created_at, "R")
+    link = f"https://discord.com/channels/{request.guild_id or '@me'}/{record.channel_id}/{record.message_id}"
+    return f"“{quoted(request.prompt, limit)}”\n{people(request)} · seed `{request.seed}` · {when} · [message]({link})"
+
+
+def duration(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 100 else f"{round(whole / 60)} min"
 
 
 def drawing(request: DrawRequest, step: int, steps: int, elapsed_s: float) -> str:
     filled = _BAR_CELLS * step // steps
     bar = "▰" * filled + "▱" * (_BAR_CELLS - filled)
-    rest = f" · about {max(1, round(elapsed_s / step * (steps - step)))} s left" if step else ""
+    rest = f" · about {duration(elapsed_s / step * (steps - step))} left" if step else ""
     return f"🎨 Drawing {people(request)}\n{bar} {100 * step // steps} %{rest}"
 
 
 def result(request: DrawRequest, dropped_text: str) -> str:
-    lines = [f"“{_quoted(request.prompt, _SHOWN_PROMPT)}”", f"{people(request)} · {settings(request)}"]
+    lines = [f"“{quoted(request.prompt, _SHOWN_PROMPT)}”", f"{people(request)} · {settings(request)}"]
     if request.trigger_inserted:
         lines.append(
             "-# I put the trigger word `img` after the word for the person; next time you can write it yourself."
         )
     if dropped_text:
-        lines.append(f"-# The prompt is too long; the model did not see: “{_quoted(dropped_text, _SHOWN_REST)}”")
+        lines.append(f"-# The prompt is too long; the model did not see: “{quoted(dropped_text, _SHOWN_REST)}”")
     return "\n".join(lines)
 
 
@@ -65,8 +90,18 @@ def settings(request: DrawRequest) -> str:
     parts = [seeds, f"{request.steps} steps", f"guidance {request.guidance:g}", request.aspect]
     if request.style != "None":
         parts.append(request.style)
+    if request.lora:
+        parts.append(f"LoRA {_escaped(request.lora)}")
+    if request.quality != DEFAULT_QUALITY:
+        parts.append(f"{request.quality} quality")
+    if request.style_strength != DEFAULT_STYLE_STRENGTH:
+        parts.append(f"style strength {request.style_strength:g} %")
+    if request.change < 1:
+        parts.append(
+            f"{request.change:.0%} drawn anew" + f", {request.enlarge:g} times as large" * (request.enlarge != 1)
+        )
     if request.negative:
-        parts.append(f"without {_quoted(request.negative, _SHOWN_REST)}")
+        parts.append(f"without {quoted(request.negative, _SHOWN_REST)}")
     return " · ".join(parts)
 
 
@@ -77,7 +112,7 @@ def people(request: DrawRequest) -> str:
     return " + ".join(f"{shown(share.name)} {share.weight / total:.0%}" for share in request.identities)
 
 
-def _quoted(text: str, limit: int) -> str:
+def quoted(text: str, limit: int) -> str:
     """A member's words with markdown and mentions made harmless, in at most ``limit`` characters."""
     shown_text = _escaped(text)
     while len(shown_text) > limit:

@@ -13,6 +13,7 @@ from photomaker_core.images import tile
 
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
 _PREVIEW_SIDE_PX: Final = 256
+_THUMBNAIL_SIDE_PX: Final = 160
 _SOFTWARE: Final = "photomaker-bot"
 _XMP: Final = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -47,6 +48,14 @@ def encode_preview(previews: Sequence[Image.Image]) -> bytes:
         size = (round(preview.width * scale), round(preview.height * scale))
         enlarged.append(preview.resize(size, Image.Resampling.BICUBIC))
     return _jpeg(tile(enlarged, columns=2 if len(enlarged) == 4 else len(enlarged)), 80)
+
+
+def encode_thumbnails(pictures: Sequence[Image.Image]) -> list[bytes]:
+    """A small JPEG of each picture. Slow: keep it off an event loop."""
+    small = [picture.copy() for picture in pictures]
+    for picture in small:
+        picture.thumbnail((_THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX), Image.Resampling.LANCZOS)
+    return [_jpeg(picture, 80) for picture in small]
 
 
 def _png(picture: Image.Image) -> bytes:

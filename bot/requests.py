@@ -13,6 +13,9 @@ from photomaker_core.styles import style_named
 
 MAX_SEED: Final = 2**31 - 1
 MAX_PROMPT_CHARACTERS: Final = 1000
+DEFAULT_STYLE_STRENGTH: Final = 20.0
+LORA_WEIGHT: Final = 0.5
+_SIDE_MULTIPLE_PX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +29,40 @@ class IdentityShare:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the operator allows, and what is taken where a member says nothing."""
+    """What the operator allows, and what is taken where a member says nothing; ``loras`` are the style LoRAs' names."""
 
     max_steps: int
     max_pictures: int
     default_steps: int
     default_guidance: float
+    loras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A trade of time for fineness: ``steps`` times the usual number, and the engine's speed levers."""
+
+    steps: float = 1.0
+    scheduler: str = "euler"
+    guidance_every: int = 1
+    cache_every: int = 1
+
+
+QUALITIES: Final = {
+    "fast": Quality(steps=0.6, scheduler="dpmpp_2m", guidance_every=2),
+    "normal": Quality(),
+    "best": Quality(steps=1.6),
+}
+DEFAULT_QUALITY: Final = "normal"
 
 
 @dataclass(frozen=True, slots=True)
 class DrawRequest:
     """A checked request. ``prompt`` and ``negative`` are the member's words, before the style.
 
-    ``weight`` is the member's share of the GPU beside a member of weight 1, when they asked.
+    ``weight`` is the member's share of the GPU beside a member of weight 1, when they asked; ``guild_id`` the server
+    where they asked. A request that starts from a picture draws the share ``change`` of the schedule anew, at
+    ``enlarge`` times the usual size.
     """
 
     prompt: str
@@ -52,6 +76,12 @@ class DrawRequest:
     negative: str | None = None
     trigger_inserted: bool = False
     weight: float = 1.0
+    guild_id: int | None = None
+    quality: str = DEFAULT_QUALITY
+    style_strength: float = DEFAULT_STYLE_STRENGTH
+    lora: str | None = None
+    change: float = 1.0
+    enlarge: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -68,9 +98,19 @@ class DrawRequest:
     def settings(self, side_px: int) -> list[GenerationSettings]:
         """One entry a picture, for a base model of ``side_px``; seeds count up from the request's."""
         width, height = aspect_named(self.aspect).size_for(side_px)
+        quality = QUALITIES[self.quality]
         return [
             GenerationSettings(
-                width=width, height=height, steps=self.steps, guidance_scale=self.guidance, seed=self.seed + index
+                width=_enlarged(width, self.enlarge),
+                height=_enlarged(height, self.enlarge),
+                steps=self.steps,
+                guidance_scale=self.guidance,
+                seed=self.seed + index,
+                scheduler=quality.scheduler,
+                style_strength_ratio=self.style_strength,
+                guidance_every=quality.guidance_every,
+                cache_every=quality.cache_every,
+                style_loras=((self.lora, LORA_WEIGHT),) if self.lora else (),
             )
             for index in range(self.count)
         ]
@@ -89,6 +129,10 @@ def checked_request(
     seed: int | None = None,
     count: int = 1,
     negative: str | None = None,
+    guild_id: int | None = None,
+    quality: str | None = None,
+    style_strength: float | None = None,
+    lora: str | None = None,
 ) -> DrawRequest:
     """Check what a member typed and fill in what they left out.
 
@@ -100,13 +144,22 @@ def checked_request(
             "and the model sees only about the first 70 words anyway."
         )
     placed = place_trigger(prompt, DEFAULT_TRIGGER_WORD)
-    steps = limits.default_steps if steps is None else steps
+    quality = quality or DEFAULT_QUALITY
+    if quality not in QUALITIES:
+        raise SettingsError(f"Unknown quality “{quality}”. Known are: {', '.join(QUALITIES)}.")
+    if steps is None:
+        steps = min(limits.max_steps, max(1, round(limits.default_steps * QUALITIES[quality].steps)))
     guidance = limits.default_guidance if guidance is None else guidance
     seed = fresh_seed if seed is None else seed
     _check("Steps", steps, 1, limits.max_steps)
     _check("Guidance", guidance, 0, 20)
     _check("The seed", seed, 0, MAX_SEED)
     _check("The number of pictures", count, 1, limits.max_pictures)
+    style_strength = DEFAULT_STYLE_STRENGTH if style_strength is None else style_strength
+    _check("The style strength", style_strength, 0, 100)
+    if lora is not None and lora not in limits.loras:
+        known = ", ".join(limits.loras) or "none on this server"
+        raise SettingsError(f"Unknown LoRA “{lora}”. Known are: {known}.")
     return DrawRequest(
         prompt=placed.text,
         identities=identities,
@@ -118,7 +171,15 @@ def checked_request(
         count=count,
         negative=negative.strip() or None if negative else None,
         trigger_inserted=placed.trigger_inserted,
+        guild_id=guild_id,
+        quality=quality,
+        style_strength=style_strength,
+        lora=lora,
     )
+
+
+def _enlarged(side_px: int, factor: float) -> int:
+    return side_px if factor == 1 else round(side_px * factor / _SIDE_MULTIPLE_PX) * _SIDE_MULTIPLE_PX
 
 
 def _check(what: str, value: float, low: float, high: float) -> None:

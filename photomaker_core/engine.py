@@ -10,20 +10,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from photomaker_core.conditioning import Conditioning, condition
 from photomaker_core.deep_cache import deep_features_of, shallow_forward
 from photomaker_core.errors import SettingsError
-from photomaker_core.generation import Generation, GenerationSettings
+from photomaker_core.generation import Generation, GenerationSettings, Start
 from photomaker_core.images import tensor_to_images
 from photomaker_core.model import PhotoMaker
 from photomaker_core.previews import LatentColours
 from photomaker_core.schedulers import make_scheduler
 from photomaker_core.text import TextEmbedding
-from photomaker_core.vae_decoding import Decoding, decode_in_parts
+from photomaker_core.vae_decoding import Decoding, decode_in_parts, encode_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,15 @@ class StepEngine:
         )
 
     def begin(
-        self, conditioning: Conditioning, settings: GenerationSettings, initial_noise: Tensor | None = None
+        self,
+        conditioning: Conditioning,
+        settings: GenerationSettings,
+        initial_noise: Tensor | None = None,
+        start: Start | None = None,
     ) -> Generation:
         """Start a picture from its seed, or from given standard-normal ``initial_noise`` [1, C, h, w].
 
+        With a ``start`` the noise is laid over that picture, and the schedule is entered where its strength says.
         Raises :class:`~photomaker_core.errors.SettingsError` for settings that cannot be drawn.
         """
         base = self.model.base
@@ -95,8 +101,18 @@ class StepEngine:
             initial_noise = torch.randn(shape, generator=noise)
         scheduler: Any = make_scheduler(settings.scheduler, base.pipeline.scheduler.config)
         scheduler.set_timesteps(settings.steps, device=base.hardware.device)
-        latents = initial_noise.to(base.hardware.device, torch.float32) * scheduler.init_noise_sigma
-        return Generation(conditioning, settings, scheduler, latents, noise, denoised=latents)
+        initial_noise = initial_noise.to(base.hardware.device, torch.float32)
+        if start is None:
+            latents = initial_noise * scheduler.init_noise_sigma
+            return Generation(conditioning, settings, scheduler, latents, noise, denoised=latents)
+        first = start.first_step(len(scheduler.timesteps))
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first)
+        encoded = self.encode(start.picture, settings.width, settings.height)
+        latents = scheduler.add_noise(encoded, initial_noise, scheduler.timesteps[first : first + 1])
+        return Generation(
+            conditioning, settings, scheduler, latents, noise, denoised=encoded, first_step=first, steps_done=first
+        )
 
     @torch.no_grad()
     def step(self, generations: Sequence[Generation]) -> None:
@@ -138,6 +154,13 @@ class StepEngine:
             base = self.model.base
             self._colours = LatentColours.fitted(base.vae, base.vae_scale, base.hardware.device)
         return tensor_to_images(self._colours(generation.denoised))[0]
+
+    @torch.no_grad()
+    def encode(self, picture: Image.Image, width: int, height: int) -> Tensor:
+        """A picture, cut and scaled to ``width`` x ``height``, as latents [1, C, h, w] in float32."""
+        fitted = ImageOps.fit(picture.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+        pixels = torch.from_numpy(np.asarray(fitted, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
+        return encode_pixels(self.model.base.vae, pixels.unsqueeze(0).to(self.model.base.hardware.device))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, C, h, w] to pixels [B, 3, H, W] in 0..1."""

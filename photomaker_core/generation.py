@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from photomaker_core.conditioning import Conditioning, merge_step
@@ -91,13 +92,30 @@ class GenerationSettings:
         return step % self.cache_every != 0 and step != self.merge_step + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A picture to start from, and which ``strength`` of the schedule, above 0 and up to 1, is drawn anew
+    (Meng et al. 2021, SDEdit): a little keeps the picture, 1 leaves next to nothing of it."""
+
+    picture: Image.Image
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 1:
+            raise SettingsError(f"The strength of a change lies above 0 and up to 1; {self.strength:g} does not.")
+
+    def first_step(self, steps: int) -> int:
+        return steps - max(1, round(steps * self.strength))
+
+
 @dataclass(slots=True, eq=False)
 class Generation:
     """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps.
 
     ``denoised`` is where the last step saw them end, or ``latents`` before the first; ``towards`` is the
     distance of the positive branch from the negative one when that was computed last; ``deep`` holds the UNet's deep
-    features of the positive branch and of the negative, where later steps are to use them.
+    features of the positive branch and of the negative, where later steps are to use them. One that starts from a
+    picture begins at ``first_step`` of its schedule.
     """
 
     conditioning: Conditioning
@@ -108,6 +126,7 @@ class Generation:
     denoised: Tensor
     towards: Tensor | None = None
     deep: list[Tensor | None] = field(default_factory=lambda: [None, None])
+    first_step: int = 0
     steps_done: int = 0
 
     @property

@@ -20,7 +20,7 @@ from torch import Tensor
 from photomaker_core.conditioning import Conditioning
 from photomaker_core.engine import StepEngine
 from photomaker_core.fair_queue import FairQueue
-from photomaker_core.generation import Generation, GenerationSettings
+from photomaker_core.generation import Generation, GenerationSettings, Start
 from photomaker_core.images import tensor_to_images
 from photomaker_core.vae_decoding import Decoding, decode_in_tiles
 
@@ -34,7 +34,7 @@ class Drawing:
     """One job; ``settings`` has one entry a picture.
 
     ``id_features`` is [N, T, D], or ``None`` for a picture of nobody in particular. Steps are shared fairly
-    between members, in proportion to their ``weight``.
+    between members, in proportion to their ``weight``. All pictures begin at ``start`` where there is one.
     """
 
     job_id: int
@@ -44,6 +44,7 @@ class Drawing:
     settings: Sequence[GenerationSettings]
     member: int = 0
     weight: float = 1.0
+    start: Start | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,14 @@ class _Picture:
 
     @property
     def steps_done(self) -> int:
-        return 0 if self.generation is None else self.generation.steps_done
+        return 0 if self.generation is None else self.generation.steps_done - self.generation.first_step
 
     @property
     def steps(self) -> int:
-        return self.settings.steps if self.generation is None else len(self.generation.scheduler.timesteps)
+        if self.generation is not None:
+            return len(self.generation.scheduler.timesteps) - self.generation.first_step
+        start, steps = self.job.drawing.start, self.settings.steps
+        return steps if start is None else steps - start.first_step(steps)
 
 
 @dataclass(slots=True, eq=False)
@@ -189,7 +193,7 @@ class Runner:
             if job.conditioning is None:
                 job.conditioning = self._engine.condition(drawing.prompt, drawing.negative_prompt, drawing.id_features)
                 job.publish(Started(job.conditioning.dropped_text))
-            picture.generation = self._engine.begin(job.conditioning, picture.settings)
+            picture.generation = self._engine.begin(job.conditioning, picture.settings, start=drawing.start)
         except Exception as error:
             self._end(job, Failed(error))
             return False

@@ -1,4 +1,6 @@
-"""VAE decoding in parts, so that a denoising step fits between any two of them. Called by the engine.
+"""The VAE's two ways: pictures to latents, and latents to pictures in parts, between which a denoising step fits.
+
+Called by the engine.
 
 Decoding a 1024 x 1024 picture takes as long as several steps. Cut by layers, and not by tiles, the parts give the
 very picture that one call gives.
@@ -39,20 +41,39 @@ def decode_in_tiles(vae: AutoencoderKL) -> None:
     vae.tile_latent_min_size = vae.tile_sample_min_size // 2 ** (len(vae.config.block_out_channels) - 1)
 
 
+@torch.no_grad()
+def encode_pixels(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Pixels [B, 3, H, W] in -1..1 to latents [B, C, h, w] in float32, scaled as the UNet takes them."""
+    _upcast_where_asked(vae)
+    latents = vae.encode(pixels.to(vae.dtype), return_dict=False)[0].mode().float()
+    mean, std = _statistics(vae, latents)
+    scaled: Tensor = (latents - mean) * vae.config.scaling_factor / std
+    return scaled
+
+
 def _unscaled(vae: Any, latents: Tensor) -> Tensor:
-    config = vae.config
-    if vae.dtype == torch.float16 and config.force_upcast:
-        vae.to(torch.float32)
+    _upcast_where_asked(vae)
     latents = latents.to(vae.dtype)
+    mean, std = _statistics(vae, latents)
+    plain: Tensor = latents * std / vae.config.scaling_factor + mean
+    return plain
+
+
+def _upcast_where_asked(vae: Any) -> None:
+    if vae.dtype == torch.float16 and vae.config.force_upcast:
+        vae.to(torch.float32)
+
+
+def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and standard deviation of the latents' channels that the VAE's configuration states, else 0 and 1."""
+    config = vae.config
     if config.latents_mean is None or config.latents_std is None:
-        plain: Tensor = latents / config.scaling_factor
-        return plain
+        return like.new_zeros(()), like.new_ones(())
     mean, std = (
-        torch.tensor(values, device=latents.device, dtype=latents.dtype).view(1, -1, 1, 1)
+        torch.tensor(values, device=like.device, dtype=like.dtype).view(1, -1, 1, 1)
         for values in (config.latents_mean, config.latents_std)
     )
-    centred: Tensor = latents * std / config.scaling_factor + mean
-    return centred
+    return mean, std
 
 
 def _by_layers(vae: AutoencoderKL, hidden: Tensor) -> Decoding:

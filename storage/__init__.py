@@ -1,10 +1,13 @@
-"""What the bot remembers: identities with their photos, consent, jobs and results, in one database."""
+"""What the bot remembers: identities with their photos, consent and shares, jobs and results, preferences and rules."""
 
 from storage.database import Database
 from storage.errors import NotFoundError, StorageError
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, StoredPhoto
-from storage.jobs import JobRecord, JobStore, NewJob, NewResult
+from storage.jobs import JobRecord, JobStore, NewJob, NewResult, PastJob
+from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
 from storage.privacy import Overview, PrivacyStore, UserData
+from storage.servers import Rules, ServerStore
+from storage.sharing import Share, SharingStore
 
 __all__ = [
     "Database",
@@ -12,12 +15,21 @@ __all__ = [
     "IdentityStore",
     "JobRecord",
     "JobStore",
+    "NamedPrompt",
     "NewJob",
     "NewPhoto",
     "NewResult",
     "NotFoundError",
     "Overview",
+    "PastJob",
+    "PreferenceStore",
+    "Preferences",
     "PrivacyStore",
+    "PromptStore",
+    "Rules",
+    "ServerStore",
+    "Share",
+    "SharingStore",
     "StorageError",
     "StoredPhoto",
     "UserData",

@@ -61,6 +61,7 @@ async def measure(database: Database, identities: int) -> dict[str, float]:
     owner, number = 1 + (identities // 2) // _EACH, identities // 2
     return {
         "find by name": await _median_s(lambda: store.find(owner, f"person {number}")),
+        "find what one may draw": await _median_s(lambda: store.find_usable(owner, 1, f"person {number}")),
         "autocomplete": await _median_s(lambda: store.names(owner, containing=str(number)[-1])),
         "list": await _median_s(lambda: store.all_of(owner)),
         "photos and features": await _median_s(lambda: store.photos(1 + number, _FINGERPRINT)),

@@ -6,15 +6,18 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Literal
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from storage.database import Database
 from storage.errors import NotFoundError, StorageError
-from storage.models import Consent, Identity, IdFeature, IdPhoto
+from storage.models import Consent, Identity, IdentityShare, IdFeature, IdPhoto
 from storage.users import ensure_user
+
+MEMBER: Final[Literal["member"]] = "member"
+SERVER: Final[Literal["server"]] = "server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +93,49 @@ class IdentityStore:
                 )
             ).first()
         if row is None:
-            raise NotFoundError(
-                f"You have no identity called “{name}”. Use /identity list to see yours, or /identity add to make one."
-            )
+            raise NotFoundError(_UNKNOWN.format(name=name))
         return _info(row)
 
-    async def owned(self, owner_id: int, identity_id: int) -> IdentityInfo:
-        """A user's identity by number; raises :class:`NotFoundError` when it is gone or somebody else's."""
+    async def usable(self, user_id: int, guild_id: int | None, identity_id: int) -> IdentityInfo:
+        """An identity by number that a user may draw in a server: their own, or one that is shared with them.
+
+        Raises :class:`NotFoundError` when it is gone or not theirs to use.
+        """
+        query = _info_query().where(Identity.id == identity_id, usable_by(user_id, guild_id))
         async with self._database.transaction() as session:
-            row = (
-                await session.execute(_info_query().where(Identity.owner_id == owner_id, Identity.id == identity_id))
-            ).first()
+            row = (await session.execute(query)).first()
         if row is None:
             raise NotFoundError("This identity does not exist any more.")
         return _info(row)
+
+    async def find_usable(self, user_id: int, guild_id: int | None, name: str) -> IdentityInfo:
+        """An identity by name, one's own before those that are shared; raises :class:`NotFoundError`."""
+        query = (
+            _info_query()
+            .where(Identity.name_key == name_key(name), usable_by(user_id, guild_id))
+            .order_by(Identity.owner_id != user_id, Identity.id)
+            .limit(1)
+        )
+        async with self._database.transaction() as session:
+            row = (await session.execute(query)).first()
+        if row is None:
+            raise NotFoundError(_UNKNOWN.format(name=name))
+        return _info(row)
+
+    async def shared_with(
+        self, user_id: int, guild_id: int | None, containing: str = "", limit: int = 25
+    ) -> list[IdentityInfo]:
+        """Other people's identities that a user may draw in a server, oldest first."""
+        query = (
+            _info_query()
+            .where(Identity.owner_id != user_id, usable_by(user_id, guild_id))
+            .order_by(Identity.id)
+            .limit(limit)
+        )
+        if containing.strip():
+            query = query.where(Identity.name_key.contains(name_key(containing), autoescape=True))
+        async with self._database.transaction() as session:
+            return [_info(row) for row in await session.execute(query)]
 
     async def rename(self, owner_id: int, name: str, new_name: str) -> IdentityInfo:
         """Raises :class:`NotFoundError`, or :class:`StorageError` for a new name in use."""
@@ -126,6 +158,38 @@ class IdentityStore:
             await session.execute(delete(Identity).where(Identity.id == found.id))
         await self._database.scrub()
         return found
+
+    async def add_photos(self, owner_id: int, name: str, photos: Sequence[NewPhoto], at_most: int) -> IdentityInfo:
+        """Add photos to an identity; raises :class:`StorageError` where it then had more than ``at_most``."""
+        found = await self.find(owner_id, name)
+        async with self._database.transaction() as session:
+            positions = (await session.scalars(select(IdPhoto.position).where(IdPhoto.identity_id == found.id))).all()
+            if len(positions) + len(photos) > at_most:
+                raise StorageError(
+                    f"“{found.name}” has {len(positions)} photos; {at_most} are the most. Remove some first."
+                )
+            start = max(positions, default=-1) + 1
+            session.add_all(
+                IdPhoto(identity_id=found.id, position=start + offset, content=photo.content)
+                for offset, photo in enumerate(photos)
+            )
+        return await self.find(owner_id, name)
+
+    async def remove_photo(self, owner_id: int, name: str, number: int) -> IdentityInfo:
+        """Remove the ``number``-th photo, from 1, from the database's files too; the last one stays.
+
+        Raises :class:`StorageError`.
+        """
+        found = await self.find(owner_id, name)
+        if found.photo_count == 1:
+            raise StorageError(f"“{found.name}” has only this photo. To remove the person, use /identity delete.")
+        photos = await self.photos(found.id)
+        if not 1 <= number <= len(photos):
+            raise StorageError(f"“{found.name}” has photos 1 to {len(photos)}; there is no number {number}.")
+        async with self._database.transaction() as session:
+            await session.execute(delete(IdPhoto).where(IdPhoto.id == photos[number - 1].id))
+        await self._database.scrub()
+        return await self.find(owner_id, name)
 
     async def photos(self, identity_id: int, fingerprint: str = "") -> list[StoredPhoto]:
         """An identity's photos in order, with their features under ``fingerprint``."""
@@ -151,6 +215,17 @@ def name_key(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
+def usable_by(user_id: int, guild_id: int | None) -> ColumnElement[bool]:
+    """Whether a user may draw an identity in a server: it is theirs, or shared with them or the server."""
+    shared = select(IdentityShare.identity_id).where(
+        or_(
+            (IdentityShare.kind == MEMBER) & (IdentityShare.target_id == user_id),
+            (IdentityShare.kind == SERVER) & (IdentityShare.target_id == (guild_id or 0)),
+        )
+    )
+    return or_(Identity.owner_id == user_id, Identity.id.in_(shared))
+
+
 def _info(row: Any) -> IdentityInfo:
     return IdentityInfo(*row)
 
@@ -167,4 +242,5 @@ def _info_query() -> Select[tuple[int, int, str, int, str, datetime]]:
     return select(Identity.id, Identity.owner_id, Identity.name, photo_count, declaration, Identity.created_at)
 
 
+_UNKNOWN = "You have no identity called “{name}”. Use /identity list to see yours, or /identity add to make one."
 _NAME_IN_USE = "You already have an identity called “{name}”. Choose another name, or delete that one first."

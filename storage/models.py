@@ -72,6 +72,55 @@ class Identity(Base):
     created_at: Mapped[datetime] = mapped_column(default=_now)
 
 
+class IdentityShare(Base):
+    """Who else may draw an identity: a member, or everybody in a server. ``kind`` is member or server."""
+
+    __tablename__ = "identity_shares"
+    __table_args__ = (Index("ix_identity_shares_kind_target_id", "kind", "target_id"),)
+
+    identity_id: Mapped[int] = mapped_column(ForeignKey("identities.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    target_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class MemberPreferences(Base):
+    """What a member wants where they say nothing."""
+
+    __tablename__ = "member_preferences"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    identity_id: Mapped[int | None] = mapped_column(ForeignKey("identities.id", ondelete="SET NULL"))
+    style: Mapped[str | None] = mapped_column(String(64))
+    aspect: Mapped[str | None] = mapped_column(String(64))
+    quality: Mapped[str | None] = mapped_column(String(16))
+
+
+class SavedPrompt(Base):
+    """A prompt that a member keeps under a name."""
+
+    __tablename__ = "saved_prompts"
+    __table_args__ = (UniqueConstraint("user_id", "name_key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(64))
+    name_key: Mapped[str] = mapped_column(String(128))
+    prompt: Mapped[str] = mapped_column(String(1000))
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class ServerRules(Base):
+    """What the moderators of one server allow, by its Discord id. ``rules`` is JSON."""
+
+    __tablename__ = "server_rules"
+
+    guild_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    rules: Mapped[dict[str, Any]]
+
+
 class Consent(Base):
     """What the owner declared about the person in the photos when they added them."""
 
@@ -110,7 +159,8 @@ class IdFeature(Base):
 class Job(Base):
     """A drawing job. ``request`` is what the bot needs to draw it, as JSON.
 
-    ``interaction_token`` lives 15 minutes at Discord and is erased when the job ends.
+    ``interaction_token`` lives 15 minutes at Discord, and ``source`` is the picture that the job starts from; both are
+    erased when the job ends.
     """
 
     __tablename__ = "jobs"
@@ -122,6 +172,7 @@ class Job(Base):
     message_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     interaction_token: Mapped[str | None]
     request: Mapped[dict[str, Any]]
+    source: Mapped[bytes | None]
     state: Mapped[str] = mapped_column(String(16), default="queued")
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=_now)
@@ -130,7 +181,7 @@ class Job(Base):
 
 
 class Result(Base):
-    """One picture of a job: how it was made, and the picture itself only where it is kept."""
+    """One picture of a job: how it was made, a small JPEG of it, and the picture itself only where it is kept."""
 
     __tablename__ = "results"
     __table_args__ = (UniqueConstraint("job_id", "position"),)
@@ -141,4 +192,5 @@ class Result(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     settings: Mapped[dict[str, Any]]
     picture: Mapped[bytes | None]
+    thumbnail: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(default=_now)

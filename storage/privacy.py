@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from storage.database import Database
-from storage.identities import IdentityInfo, IdentityStore
-from storage.models import Job, Result, User
+from storage.identities import MEMBER, IdentityInfo, IdentityStore
+from storage.models import IdentityShare, Job, Result, User
+from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
+from storage.sharing import Share, SharingStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,18 @@ class ResultData:
     position: int
     seed: int
     picture: bytes | None
+    thumbnail: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class UserData:
-    """All of it; ``photos`` by identity."""
+    """All of it; ``photos`` and ``shares`` by identity."""
 
     identities: list[IdentityInfo]
     photos: dict[int, list[bytes]]
+    shares: dict[int, list[Share]]
+    prompts: list[NamedPrompt]
+    preferences: Preferences
     jobs: list[JobData]
     results: list[ResultData]
 
@@ -52,6 +58,7 @@ class Overview:
     identities: int
     photos: int
     jobs: int
+    prompts: int
 
 
 class PrivacyStore:
@@ -59,18 +66,23 @@ class PrivacyStore:
 
     def __init__(self, database: Database) -> None:
         self._database, self._identities = database, IdentityStore(database)
+        self._sharing, self._prompts = SharingStore(database), PromptStore(database)
+        self._preferences = PreferenceStore(database)
 
     async def overview(self, user_id: int) -> Overview:
         """Counts alone, without reading photos or pictures."""
         identities = await self._identities.all_of(user_id)
         async with self._database.transaction() as session:
             jobs = await session.scalar(select(func.count()).where(Job.user_id == user_id))
-        return Overview(len(identities), sum(one.photo_count for one in identities), jobs or 0)
+        prompts = await self._prompts.all_of(user_id)
+        return Overview(len(identities), sum(one.photo_count for one in identities), jobs or 0, len(prompts))
 
     async def everything(self, user_id: int) -> UserData:
         """All that is stored about a user; nothing but empty lists for somebody unknown."""
         identities = await self._identities.all_of(user_id)
         photos = {one.id: [photo.content for photo in await self._identities.photos(one.id)] for one in identities}
+        shares = {one.id: await self._sharing.shares_of(one.id) for one in identities}
+        prompts, preferences = await self._prompts.all_of(user_id), await self._preferences.of(user_id)
         async with self._database.transaction() as session:
             jobs = (await session.scalars(select(Job).where(Job.user_id == user_id).order_by(Job.id))).all()
             results = await session.scalars(
@@ -79,12 +91,18 @@ class PrivacyStore:
             return UserData(
                 identities,
                 photos,
+                shares,
+                prompts,
+                preferences,
                 [JobData(one.id, one.state, one.request, one.created_at, one.finished_at, one.error) for one in jobs],
-                [ResultData(one.job_id, one.position, one.seed, one.picture) for one in results],
+                [ResultData(one.job_id, one.position, one.seed, one.picture, one.thumbnail) for one in results],
             )
 
     async def forget(self, user_id: int) -> None:
         """Remove a user with everything that belongs to them, from the database's files too."""
         async with self._database.transaction() as session:
             await session.execute(delete(User).where(User.id == user_id))
+            await session.execute(
+                delete(IdentityShare).where(IdentityShare.kind == MEMBER, IdentityShare.target_id == user_id)
+            )
         await self._database.scrub()

@@ -9,11 +9,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from photomaker_core.deep_cache import deep_features_of, shallow_forward
 from photomaker_core.engine import StepEngine, _Row
 from photomaker_core.errors import SettingsError
-from photomaker_core.generation import Generation, GenerationSettings
+from photomaker_core.generation import Generation, GenerationSettings, Start
 from photomaker_core.model import PhotoMaker
 from photomaker_core.schedulers import SCHEDULER_NAMES
 from photomaker_core.text import TextEmbedding, TextEmbeddingCache
@@ -81,6 +82,27 @@ def test_a_picture_does_not_depend_on_its_neighbours(
         engine.step(active)
     for generation, expected in zip(together, alone, strict=True):
         torch.testing.assert_close(generation.latents, expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULER_NAMES)
+def test_a_picture_to_start_from_is_kept_as_far_as_the_strength_says(engine: StepEngine, scheduler: str) -> None:
+    conditioning = engine.condition("a man img", None, torch.zeros(1, 1, 256))
+    how = GenerationSettings(**SMALL, steps=10, scheduler=scheduler)  # type: ignore[arg-type]
+    picture = Image.effect_mandelbrot((96, 64), (-2, -1.5, 1, 1.5), 50)
+    before = engine.encode(picture, 64, 64)
+    assert before.shape == (1, 4, 8, 8)
+    distances = []
+    for strength, steps in ((0.1, 1), (0.5, 5), (1.0, 10)):
+        generation = engine.begin(conditioning, how, start=Start(picture, strength))
+        assert len(generation.scheduler.timesteps) - generation.steps_done == steps
+        distances.append(float((run_alone(engine, generation) - before).abs().mean()))
+    assert distances[0] < distances[1] < distances[2]
+
+
+def test_a_strength_out_of_range_is_explained() -> None:
+    for strength in (0.0, 1.5):
+        with pytest.raises(SettingsError, match="up to 1"):
+            Start(Image.new("RGB", (64, 64)), strength)
 
 
 def test_pictures_of_different_size_cannot_share_a_step(engine: StepEngine) -> None:

@@ -108,7 +108,7 @@ async def test_a_member_finds_only_their_own(identities: IdentityStore) -> None:
     added = await identities.add(ADA, "newton", PHOTOS, "mine")
     for refused in (
         identities.find(BOB, "newton"),
-        identities.owned(BOB, added.id),
+        identities.usable(BOB, None, added.id),
         identities.rename(BOB, "newton", "stolen"),
         identities.delete(BOB, "newton"),
     ):

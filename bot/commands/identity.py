@@ -1,35 +1,34 @@
-"""/identity: add, list, show, rename and delete the people that one can draw."""
+"""/identity: the people that one can draw; add, list, show, change, share and delete them."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Final
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.choosing import suggest_identities
-from bot.identities import IdentityDesk
+from bot.commands.identity_forms import AddForm, Declaration, PhotosForm, added_reply, read_all
+from bot.commands.studio import Studio, suggest_own
 from bot.messages import counted, listing
 from bot.names import checked_name, shown
-from photomaker_core.errors import PhotoError
-from photomaker_core.images import MAX_UPLOAD_BYTES, load_photo, tile, too_large
-from storage import IdentityInfo
+from photomaker_core.images import load_photo, tile
+from storage import IdentityInfo, Share
 
-Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]
 _PREVIEW_SIDE_PX: Final = 256
 
 
 class IdentityCommands(commands.GroupCog, group_name="identity", group_description="The people you can draw"):
     """One's own identities; every answer is seen by its owner only."""
 
-    def __init__(self, identities: IdentityDesk) -> None:
+    def __init__(self, studio: Studio) -> None:
         super().__init__()
-        self._identities = identities
+        self._studio, self._identities = studio, studio.identities
 
-    @app_commands.command(description="Add a person from one to four photos")
+    @app_commands.command(description="Add a person; without photos, a form opens that takes up to ten")
     @app_commands.describe(
         name="What to call them, for example: newton",
         consent="Why you may use these photos; it is recorded",
@@ -41,36 +40,39 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     async def add(
         self,
         interaction: discord.Interaction,
-        name: str,
-        consent: Declaration,
-        photo1: discord.Attachment,
+        name: str | None = None,
+        consent: Declaration | None = None,
+        photo1: discord.Attachment | None = None,
         photo2: discord.Attachment | None = None,
         photo3: discord.Attachment | None = None,
         photo4: discord.Attachment | None = None,
     ) -> None:
+        attachments = [photo for photo in (photo1, photo2, photo3, photo4) if photo is not None]
+        if not attachments or name is None or consent is None:
+            await interaction.response.send_modal(AddForm(self._identities, name, consent, attachments))
+            return
         await interaction.response.defer(ephemeral=True)
         name = checked_name(name)
-        attachments = [photo for photo in (photo1, photo2, photo3, photo4) if photo is not None]
-        for attachment in attachments:
-            if attachment.size > MAX_UPLOAD_BYTES:
-                raise PhotoError(too_large(attachment.filename))
-        uploads = [(attachment.filename, await attachment.read()) for attachment in attachments]
-        info = await self._identities.add(interaction.user.id, name, uploads, consent)
-        await interaction.edit_original_response(
-            content=(
-                f"Added {shown(info.name)} with {_photos(info)}. "
-                f"Try: `/imagine prompt: a person img in a red hat identity: {info.name}`"
-            )
-        )
+        added = await self._identities.add(interaction.user.id, name, await read_all(attachments), consent)
+        text, file = await added_reply(added)
+        await interaction.edit_original_response(content=text, attachments=[file])
 
-    @app_commands.command(name="list", description="List the people you added")
+    @app_commands.command(name="list", description="List the people you can draw")
     async def list_(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer(ephemeral=True)
         own = await self._identities.store.all_of(interaction.user.id)
-        if not own:
-            await interaction.edit_original_response(content="You have no identity yet. Add one with `/identity add`.")
-            return
-        lines = [f"- {shown(info.name)}, {_photos(info)}, added {_day(info)}" for info in own]
+        shared = await self._identities.store.shared_with(interaction.user.id, interaction.guild_id)
+        default = (await self._identities.preferences.of(interaction.user.id)).identity_id
+        lines = [
+            f"- {shown(info.name)}, {_photos(info)}, added {_day(info)}{' · your default' * (info.id == default)}"
+            for info in own
+        ]
+        lines += [
+            f"- {shown(info.name)}, shared by <@{info.owner_id}>{' · your default' * (info.id == default)}"
+            for info in shared
+        ]
+        if not lines:
+            lines = ["You have no identity yet. Add one with `/identity add`."]
         await interaction.edit_original_response(content=listing(lines))
 
     @app_commands.command(description="Show a person's photos as they are stored")
@@ -79,10 +81,29 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         await interaction.response.defer(ephemeral=True)
         info = await self._identities.store.find(interaction.user.id, name)
         photos = [photo.content for photo in await self._identities.store.photos(info.id)]
+        shares = await self._identities.sharing.shares_of(info.id)
         sheet = await asyncio.to_thread(_contact_sheet, photos)
         await interaction.edit_original_response(
-            content=f"{shown(info.name)}: {_photos(info)}, added {_day(info)}. Consent: “{info.declaration}”.",
+            content=(
+                f"{shown(info.name)}: {_photos(info)}, added {_day(info)}. Consent: “{info.declaration}”. "
+                f"Shared with {_everybody(shares)}."
+            ),
             attachments=[discord.File(io.BytesIO(sheet), "photos.jpg")],
+        )
+
+    @app_commands.command(name="add-photos", description="Add photos to a person; a form opens")
+    @app_commands.describe(name="Which of your identities")
+    async def add_photos(self, interaction: discord.Interaction, name: str) -> None:
+        info = await self._identities.store.find(interaction.user.id, name)
+        await interaction.response.send_modal(PhotosForm(self._identities, info))
+
+    @app_commands.command(name="remove-photo", description="Remove one photo of a person")
+    @app_commands.describe(name="Which of your identities", number="Which photo, as /identity show counts them")
+    async def remove_photo(self, interaction: discord.Interaction, name: str, number: int) -> None:
+        await interaction.response.defer(ephemeral=True)
+        info = await self._identities.store.remove_photo(interaction.user.id, name, number)
+        await interaction.edit_original_response(
+            content=f"Removed photo {number} of {shown(info.name)} for good; {_photos(info)} left."
         )
 
     @app_commands.command(description="Give a person another name")
@@ -92,6 +113,40 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         info = await self._identities.store.rename(interaction.user.id, name, checked_name(new_name))
         await interaction.edit_original_response(content=f"{shown(name)} is now called {shown(info.name)}.")
 
+    @app_commands.command(description="Choose the person who is drawn where you name nobody")
+    @app_commands.describe(name="Whom; left out, nobody: then it is the person you added last")
+    async def default(self, interaction: discord.Interaction, name: str | None = None) -> None:
+        await interaction.response.defer(ephemeral=True)
+        info = None if name is None else await self._studio.person(interaction, name)
+        await self._identities.preferences.change(interaction.user.id, identity_id=info.id if info else None)
+        told = f"{shown(info.name)} is" if info else "The person you added last is"
+        await interaction.edit_original_response(content=f"{told} drawn from now on where you name nobody.")
+
+    @app_commands.command(description="Let a member, or everybody on this server, draw a person of yours")
+    @app_commands.describe(name="Which of your identities", member="With whom; left out, with the whole server")
+    async def share(self, interaction: discord.Interaction, name: str, member: discord.User | None = None) -> None:
+        await interaction.response.defer(ephemeral=True)
+        share = _share(interaction, member)
+        if share is None or share.target_id == interaction.user.id:
+            await interaction.edit_original_response(content="Name a member to share with, somebody other than you.")
+            return
+        info = await self._identities.sharing.share(interaction.user.id, name, share)
+        await interaction.edit_original_response(
+            content=(
+                f"{_everybody([share]).capitalize()} can draw {shown(info.name)} now; they do not see the photos. "
+                "Take it back with `/identity unshare`."
+            )
+        )
+
+    @app_commands.command(description="Take back what you shared")
+    @app_commands.describe(name="Which of your identities", member="From whom; left out, from everybody")
+    async def unshare(self, interaction: discord.Interaction, name: str, member: discord.User | None = None) -> None:
+        await interaction.response.defer(ephemeral=True)
+        share = None if member is None else Share("member", member.id)
+        info, taken = await self._identities.sharing.unshare(interaction.user.id, name, share)
+        told = "Taken back. Nobody new can draw" if taken else "It was not shared. Nobody else can draw"
+        await interaction.edit_original_response(content=f"{told} {shown(info.name)} through that share.")
+
     @app_commands.command(description="Delete a person with all stored photos")
     @app_commands.describe(name="Which of your identities")
     async def delete(self, interaction: discord.Interaction, name: str) -> None:
@@ -100,10 +155,30 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         await interaction.edit_original_response(content=f"Deleted {shown(info.name)} and {_photos(info)} for good.")
 
     @show.autocomplete("name")
+    @add_photos.autocomplete("name")
+    @remove_photo.autocomplete("name")
     @rename.autocomplete("name")
+    @share.autocomplete("name")
+    @unshare.autocomplete("name")
     @delete.autocomplete("name")
-    async def _names(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await suggest_identities(self._identities, interaction, current)
+    async def _own(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return await suggest_own(self._identities, interaction, current)
+
+    @default.autocomplete("name")
+    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return await self._studio.suggest_people(interaction, current)
+
+
+def _share(interaction: discord.Interaction, member: discord.User | None) -> Share | None:
+    """What to share with: the member, else the server; ``None`` where there is neither."""
+    if member is not None:
+        return Share("member", member.id)
+    return None if interaction.guild_id is None else Share("server", interaction.guild_id)
+
+
+def _everybody(shares: Sequence[Share]) -> str:
+    names = [f"<@{share.target_id}>" if share.kind == "member" else "everybody on a server" for share in shares]
+    return ", ".join(names) or "nobody"
 
 
 def _photos(info: IdentityInfo) -> str:

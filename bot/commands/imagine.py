@@ -6,29 +6,29 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.choosing import ASPECT_CHOICES, STYLE_CHOICES, chosen_identity, fresh_seed, suggest_identities
-from bot.identities import IdentityDesk
-from bot.jobs import JobDesk
-from bot.requests import IdentityShare, Limits, checked_request
+from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, STYLE_CHOICES, Studio
 
 
 class ImagineCommands(commands.Cog):
-    def __init__(self, identities: IdentityDesk, jobs: JobDesk, limits: Limits) -> None:
-        self._identities, self._jobs, self._limits = identities, jobs, limits
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
 
     @app_commands.command(description="Draw a person of yours")
     @app_commands.describe(
         prompt="What to draw; write img after the word for the person, as in: a man img in a red hat",
-        identity="Who it is; left out, the person you added last",
+        identity="Who it is; left out, your default or the person you added last",
         style="A look for the whole picture",
         aspect="The shape of the picture",
-        steps="More steps are slower and finer",
-        guidance="How strictly to follow the prompt (0 to 20; usual 5)",
-        seed="The same seed and settings give the same picture",
+        quality="fast, normal or best; fast is for trying things out",
         count="How many pictures",
         negative="What should not be in the picture",
+        seed="The same seed and settings give the same picture",
+        steps="More steps are slower and finer",
+        guidance="How strictly to follow the prompt (0 to 20; usual 5)",
+        style_strength="Percent of the steps that see the text alone (usual 20); less is more like the person",
+        lora="A style LoRA that the bot's operator has loaded",
     )
-    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES)
+    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
     async def imagine(
         self,
         interaction: discord.Interaction,
@@ -36,29 +36,37 @@ class ImagineCommands(commands.Cog):
         identity: str | None = None,
         style: str | None = None,
         aspect: str | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        seed: int | None = None,
+        quality: str | None = None,
         count: int = 1,
         negative: str | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        style_strength: float | None = None,
+        lora: str | None = None,
     ) -> None:
         await interaction.response.defer()
-        info = await chosen_identity(self._identities, interaction.user.id, identity)
-        request = checked_request(
-            prompt=prompt,
-            identities=(IdentityShare(info.id, info.name),),
-            limits=self._limits,
-            fresh_seed=fresh_seed(),
+        person = await self._studio.person(interaction, identity)
+        await self._studio.draw(
+            interaction,
+            prompt,
+            [(person, 1.0)],
             style=style,
             aspect=aspect,
-            steps=steps,
-            guidance=guidance,
-            seed=seed,
+            quality=quality,
             count=count,
             negative=negative,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            style_strength=style_strength,
+            lora=lora,
         )
-        await self._jobs.accept(interaction, request)
 
     @imagine.autocomplete("identity")
-    async def _names(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await suggest_identities(self._identities, interaction, current)
+    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return await self._studio.suggest_people(interaction, current)
+
+    @imagine.autocomplete("lora")
+    async def _loras(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return await self._studio.suggest_loras(interaction, current)

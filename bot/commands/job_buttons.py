@@ -1,4 +1,4 @@
-"""The buttons under a job's message: cancel while it is drawn; then again, change, delete.
+"""The buttons under a job's message: cancel while it is drawn; then again, change, vary, enlarge, keep, report, delete.
 
 They carry no state: a click finds its job by the message it stands under, so they work after a restart. The bot
 registers one view of each kind when it starts.
@@ -6,40 +6,74 @@ registers one view of each kind when it starts.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import discord
 from discord import ui
 
-from bot.commands.choosing import fresh_seed
+from bot.commands.prompts import keep_prompt
+from bot.commands.studio import fresh_seed
 from bot.errors import say, sentence_for
 from bot.jobs import JobDesk
-from bot.requests import MAX_PROMPT_CHARACTERS, DrawRequest, Limits, checked_request
+from bot.reports import Reports
+from bot.requests import DEFAULT_STYLE_STRENGTH, MAX_PROMPT_CHARACTERS, DrawRequest, Limits, checked_request
 from photomaker_core.errors import SettingsError, UserError
-from storage import JobRecord
+from storage import JobRecord, PromptStore
 
 _GONE: Final = "I do not know this picture any more. Draw a new one with /imagine."
+_LIKENESS_STEP: Final = 10.0
+_STYLE_STEP: Final = 15.0
+_STRENGTH_RANGE: Final = (0.0, 65.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rework:
+    """What can be done with one picture of a job: draw the share ``change`` anew, at ``enlarge`` times the size."""
+
+    label: str
+    change: float
+    enlarge: float = 1.0
+
+
+REWORKS: Final = {
+    "upscale": Rework("Upscale", 0.3, 1.5),
+    "subtle": Rework("Vary a little", 0.45),
+    "strong": Rework("Vary a lot", 0.75),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """What the buttons work with. ``jobs`` is asked at each click: it does not exist before the bot runs."""
+
+    jobs: Callable[[], JobDesk]
+    prompts: PromptStore
+    reports: Reports
+    limits: Limits
 
 
 class JobButtons:
-    """Makes the views; ``desk`` is asked when a button is clicked, as it does not exist before the bot runs."""
+    """Makes the views."""
 
-    def __init__(self, desk: Callable[[], JobDesk], limits: Limits) -> None:
-        self._desk, self._limits = desk, limits
+    def __init__(self, desks: Desks) -> None:
+        self._desks = desks
 
     def listening(self) -> list[ui.View]:
         """One view of each kind, for the bot to register: they answer the clicks under every message."""
-        return [_RunningView(self._desk), _DoneView(self._desk, self._limits)]
+        return [_RunningView(self._desks), _DoneView(self._desks)]
 
     def running(self) -> ui.View:
         """For the message of a job that is drawn."""
-        return _only_shown(_RunningView(self._desk))
+        return _only_shown(_RunningView(self._desks))
 
-    def done(self) -> ui.View:
+    def done(self, request: DrawRequest) -> ui.View:
         """For the message of a job that is done."""
-        return _only_shown(_DoneView(self._desk, self._limits))
+        view = _DoneView(self._desks)
+        view.fit(request)
+        return _only_shown(view)
 
 
 def _only_shown(view: ui.View) -> ui.View:
@@ -51,19 +85,24 @@ def _only_shown(view: ui.View) -> ui.View:
 class _JobView(ui.View):
     """A persistent view whose failures become sentences that only the clicking member sees."""
 
-    def __init__(self, desk: Callable[[], JobDesk]) -> None:
+    def __init__(self, desks: Desks) -> None:
         super().__init__(timeout=None)
-        self._desk = desk
+        self._desks = desks
 
     async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
         await say(interaction, sentence_for(error, "a button"))
 
-    async def _own_job(self, interaction: discord.Interaction, *, or_moderator: bool = False) -> JobRecord:
-        """The job of the clicked message; raises :class:`UserError` when it is somebody else's or gone."""
+    async def _job(self, interaction: discord.Interaction) -> JobRecord:
+        """The job of the clicked message; raises :class:`UserError` when it is gone."""
         assert interaction.message is not None
-        record = await self._desk().store.by_message(interaction.message.id)
+        record = await self._desks.jobs().store.by_message(interaction.message.id)
         if record is None:
             raise UserError(_GONE)
+        return record
+
+    async def _own_job(self, interaction: discord.Interaction, *, or_moderator: bool = False) -> JobRecord:
+        """The same, where it is the clicking member's; raises :class:`UserError` when it is somebody else's."""
+        record = await self._job(interaction)
         is_moderator = or_moderator and interaction.permissions.manage_messages
         if record.user_id != interaction.user.id and not is_moderator:
             raise UserError(f"This picture is <@{record.user_id}>’s; only they can do that.")
@@ -74,45 +113,154 @@ class _RunningView(_JobView):
     @ui.button(label="Cancel", style=discord.ButtonStyle.secondary, custom_id="photomaker:cancel")
     async def cancel(self, interaction: discord.Interaction, _button: ui.Button[_RunningView]) -> None:
         record = await self._own_job(interaction, or_moderator=True)
-        if not self._desk().cancel(record.id):
+        if not self._desks.jobs().cancel(record.id):
             raise UserError("It has ended already.")
         await interaction.response.defer()
 
 
 class _DoneView(_JobView):
-    def __init__(self, desk: Callable[[], JobDesk], limits: Limits) -> None:
-        super().__init__(desk)
-        self._limits = limits
+    def fit(self, request: DrawRequest) -> None:
+        """Leave out what makes no sense for a request: the menu where there is one picture, the buttons where more."""
+        if request.count == 1:
+            self.remove_item(self.rework)
+        else:
+            for button in (self.upscale, self.vary_subtly, self.vary_strongly):
+                self.remove_item(button)
+            for option in _rework_options(request.count):
+                self.rework.append_option(option)
 
-    @ui.button(label="Again", emoji="🔁", style=discord.ButtonStyle.secondary, custom_id="photomaker:again")
+    @ui.button(label="Again", emoji="🔁", custom_id="photomaker:again", row=0)
     async def again(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """The same with another seed."""
         record = await self._own_job(interaction)
-        request = replace(DrawRequest.from_json(record.request), seed=fresh_seed())
-        await interaction.response.defer(thinking=True)
-        await self._desk().accept(interaction, request)
+        await self._draw(interaction, replace(_whole(record), seed=fresh_seed()))
 
-    @ui.button(label="Change", emoji="✏️", style=discord.ButtonStyle.secondary, custom_id="photomaker:change")
+    @ui.button(label="Change", emoji="✏️", custom_id="photomaker:change", row=0)
     async def change(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """A form with the prompt, the negative prompt and the seed."""
         record = await self._own_job(interaction)
-        await interaction.response.send_modal(
-            _ChangeModal(self._desk, self._limits, DrawRequest.from_json(record.request))
-        )
+        await interaction.response.send_modal(_ChangeModal(self._desks, _whole(record)))
 
-    @ui.button(label="Delete", emoji="🗑️", style=discord.ButtonStyle.secondary, custom_id="photomaker:delete")
+    @ui.button(label="More like them", custom_id="photomaker:person", row=0)
+    async def more_person(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """The same picture with the identity merged in earlier."""
+        await self._with_strength(interaction, -_LIKENESS_STEP)
+
+    @ui.button(label="More style", custom_id="photomaker:style", row=0)
+    async def more_style(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """The same picture with the identity merged in later."""
+        await self._with_strength(interaction, _STYLE_STEP)
+
+    @ui.button(label="Delete", emoji="🗑️", custom_id="photomaker:delete", row=0)
     async def delete(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         await self._own_job(interaction, or_moderator=True)
         await interaction.response.defer()
         await interaction.delete_original_response()
 
+    @ui.button(label=REWORKS["upscale"].label, emoji="🔎", custom_id="photomaker:upscale", row=1)
+    async def upscale(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        await self._rework(interaction, 0, REWORKS["upscale"])
 
-class _ChangeModal(ui.Modal, title="Draw it differently"):
+    @ui.button(label=REWORKS["subtle"].label, custom_id="photomaker:subtle", row=1)
+    async def vary_subtly(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        await self._rework(interaction, 0, REWORKS["subtle"])
+
+    @ui.button(label=REWORKS["strong"].label, custom_id="photomaker:strong", row=1)
+    async def vary_strongly(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        await self._rework(interaction, 0, REWORKS["strong"])
+
+    @ui.select(placeholder="Upscale or vary one of them", custom_id="photomaker:rework", row=2)
+    async def rework(self, interaction: discord.Interaction, select: ui.Select[_DoneView]) -> None:
+        """One picture of several."""
+        kind, _, number = select.values[0].partition(":")
+        await self._rework(interaction, int(number), REWORKS[kind])
+
+    @ui.button(label="Send me", emoji="✉️", custom_id="photomaker:dm", row=3)
+    async def send(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """The pictures as a direct message."""
+        await self._own_job(interaction)
+        assert interaction.message is not None
+        await interaction.response.defer(ephemeral=True)
+        files = [discord.File(io.BytesIO(await one.read()), one.filename) for one in interaction.message.attachments]
+        try:
+            await interaction.user.send(interaction.message.jump_url, files=files)
+        except discord.Forbidden:
+            raise UserError(
+                "I may not write to you. Allow direct messages in this server's privacy settings."
+            ) from None
+        await interaction.followup.send("Sent.", ephemeral=True)
+
+    @ui.button(label="Keep prompt", emoji="📌", custom_id="photomaker:keep", row=3)
+    async def keep(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """A form with a name for the prompt; anybody may keep anybody's prompt."""
+        record = await self._job(interaction)
+        await interaction.response.send_modal(_KeepModal(self._desks.prompts, _whole(record).prompt))
+
+    @ui.button(label="Report", emoji="🚩", custom_id="photomaker:report", row=3)
+    async def report(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """A form for what is wrong with the picture; anybody may report."""
+        await interaction.response.send_modal(_ReportModal(self._desks.reports, await self._job(interaction)))
+
+    async def _with_strength(self, interaction: discord.Interaction, difference: float) -> None:
+        request = _whole(await self._own_job(interaction))
+        low, high = _STRENGTH_RANGE
+        strength = min(high, max(low, request.style_strength + difference))
+        if strength == request.style_strength:
+            raise UserError("It cannot go further that way.")
+        await self._draw(interaction, replace(request, style_strength=strength))
+
+    async def _rework(self, interaction: discord.Interaction, number: int, rework: Rework) -> None:
+        record = await self._own_job(interaction)
+        assert interaction.message is not None
+        if number >= len(interaction.message.attachments):
+            raise UserError(_GONE)
+        request = DrawRequest.from_json(record.request)
+        await interaction.response.defer(thinking=True)
+        source = await interaction.message.attachments[number].read()
+        changed = replace(
+            request,
+            seed=fresh_seed(),
+            count=1,
+            change=rework.change,
+            enlarge=min(2.25, request.enlarge * rework.enlarge),
+            style_strength=0.0,
+        )
+        await self._desks.jobs().accept(interaction, changed, source)
+
+    async def _draw(self, interaction: discord.Interaction, request: DrawRequest) -> None:
+        await interaction.response.defer(thinking=True)
+        await self._desks.jobs().accept(interaction, request)
+
+
+def _whole(record: JobRecord) -> DrawRequest:
+    """What a job asked for, as a picture that starts from noise: what it may have started from is not kept."""
+    request = DrawRequest.from_json(record.request)
+    if request.change == 1:
+        return request
+    return replace(request, change=1.0, enlarge=1.0, style_strength=DEFAULT_STYLE_STRENGTH)
+
+
+def _rework_options(count: int) -> list[discord.SelectOption]:
+    return [
+        discord.SelectOption(label=f"{rework.label}: picture {number + 1}", value=f"{kind}:{number}")
+        for number in range(min(count, 8))
+        for kind, rework in REWORKS.items()
+    ]
+
+
+class _Modal(ui.Modal):
+    """A form whose failures become sentences that only its member sees."""
+
+    async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
+        await say(interaction, sentence_for(error, "a form"))
+
+
+class _ChangeModal(_Modal, title="Draw it differently"):
     """What the member changes becomes a new job; all else stays as it was."""
 
-    def __init__(self, desk: Callable[[], JobDesk], limits: Limits, request: DrawRequest) -> None:
+    def __init__(self, desks: Desks, request: DrawRequest) -> None:
         super().__init__()
-        self._desk, self._limits, self._request = desk, limits, request
+        self._desks, self._request = desks, request
         self.prompt: ui.TextInput[_ChangeModal] = ui.TextInput(
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
@@ -133,25 +281,62 @@ class _ChangeModal(ui.Modal, title="Draw it differently"):
             self.add_item(ui.Label(text=text, description=description, component=field))
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        old = self._request
-        request = checked_request(
+        old, limits = self._request, self._desks.limits
+        checked = checked_request(
             prompt=self.prompt.value,
             identities=old.identities,
-            limits=self._limits,
+            limits=limits,
             fresh_seed=fresh_seed(),
             style=old.style,
             aspect=old.aspect,
-            steps=min(old.steps, self._limits.max_steps),
+            steps=min(old.steps, limits.max_steps),
             guidance=old.guidance,
             seed=_whole_number(self.seed.value),
-            count=min(old.count, self._limits.max_pictures),
+            count=min(old.count, limits.max_pictures),
             negative=self.negative.value,
+            guild_id=interaction.guild_id,
+            quality=old.quality,
+            style_strength=old.style_strength,
+            lora=old.lora,
         )
         await interaction.response.defer(thinking=True)
-        await self._desk().accept(interaction, request)
+        await self._desks.jobs().accept(interaction, checked)
 
-    async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
-        await say(interaction, sentence_for(error, "a form"))
+
+class _KeepModal(_Modal, title="Keep this prompt"):
+    def __init__(self, prompts: PromptStore, prompt: str) -> None:
+        super().__init__()
+        self._prompts = prompts
+        self.name: ui.TextInput[_KeepModal] = ui.TextInput(custom_id="name", max_length=32)
+        self.prompt: ui.TextInput[_KeepModal] = ui.TextInput(
+            custom_id="prompt",
+            style=discord.TextStyle.paragraph,
+            default=prompt,
+            max_length=MAX_PROMPT_CHARACTERS,
+        )
+        self.add_item(ui.Label(text="Name", component=self.name))
+        self.add_item(ui.Label(text="Prompt", component=self.prompt))
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        told = await keep_prompt(self._prompts, interaction.user.id, self.name.value, self.prompt.value)
+        await say(interaction, told)
+
+
+class _ReportModal(_Modal, title="Report this picture"):
+    def __init__(self, reports: Reports, record: JobRecord) -> None:
+        super().__init__()
+        self._reports, self._record = reports, record
+        self.reason: ui.TextInput[_ReportModal] = ui.TextInput(
+            custom_id="reason", style=discord.TextStyle.paragraph, max_length=500
+        )
+        self.add_item(
+            ui.Label(text="What is wrong with it?", description="The moderators will read it", component=self.reason)
+        )
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        await interaction.response.defer(ephemeral=True)
+        told = await self._reports.report(interaction, self._record, self.reason.value)
+        await interaction.followup.send(told, ephemeral=True)
 
 
 def _whole_number(text: str) -> int | None:

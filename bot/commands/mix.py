@@ -1,4 +1,4 @@
-"""/mix: draw a blend of two people."""
+"""/mix: draw a blend of two to four people."""
 
 from __future__ import annotations
 
@@ -6,51 +6,92 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.choosing import fresh_seed, suggest_identities
-from bot.identities import IdentityDesk
-from bot.jobs import JobDesk
-from bot.requests import IdentityShare, Limits, checked_request
+from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, STYLE_CHOICES, Studio
 from photomaker_core.errors import SettingsError
 
 
 class MixCommands(commands.Cog):
-    def __init__(self, identities: IdentityDesk, jobs: JobDesk, limits: Limits) -> None:
-        self._identities, self._jobs, self._limits = identities, jobs, limits
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
 
-    @app_commands.command(description="Draw a blend of two of your people")
+    @app_commands.command(description="Draw a blend of two to four people")
     @app_commands.describe(
         id1="The first person",
         id2="The second person",
         prompt="What to draw; left out, a portrait",
-        balance="The first person's share in percent; 50 is half and half",
+        balance="The first person's share of two in percent; 50 is half and half",
+        id3="A third person",
+        id4="A fourth person",
+        weights="Instead of balance: the people's shares in order, for example 50 30 20",
+        style="A look for the whole picture",
+        aspect="The shape of the picture",
+        quality="fast, normal or best; fast is for trying things out",
+        count="How many pictures",
+        seed="The same seed and settings give the same picture",
     )
+    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
     async def mix(
         self,
         interaction: discord.Interaction,
         id1: str,
         id2: str,
         prompt: str = "a photo of a person img",
-        balance: int = 50,
+        balance: int | None = None,
+        id3: str | None = None,
+        id4: str | None = None,
+        weights: str | None = None,
+        style: str | None = None,
+        aspect: str | None = None,
+        quality: str | None = None,
+        count: int = 1,
+        seed: int | None = None,
     ) -> None:
         await interaction.response.defer()
-        if not 0 <= balance <= 100:
-            raise SettingsError(f"The balance must be between 0 and 100 percent; {balance} is not.")
-        first = await self._identities.store.find(interaction.user.id, id1)
-        second = await self._identities.store.find(interaction.user.id, id2)
-        if first.id == second.id:
-            raise SettingsError("A mix needs two different people. To draw one person, use /imagine.")
-        request = checked_request(
-            prompt=prompt,
-            identities=(
-                IdentityShare(first.id, first.name, balance / 100),
-                IdentityShare(second.id, second.name, 1 - balance / 100),
-            ),
-            limits=self._limits,
-            fresh_seed=fresh_seed(),
+        names = [name for name in (id1, id2, id3, id4) if name is not None]
+        shares = shares_of(len(names), balance, weights)
+        people = [await self._studio.person(interaction, name) for name in names]
+        if len({person.id for person in people}) < len(people):
+            raise SettingsError("A mix needs different people. To draw one person, use /imagine.")
+        await self._studio.draw(
+            interaction,
+            prompt,
+            list(zip(people, shares, strict=True)),
+            style=style,
+            aspect=aspect,
+            quality=quality,
+            count=count,
+            seed=seed,
         )
-        await self._jobs.accept(interaction, request)
 
     @mix.autocomplete("id1")
     @mix.autocomplete("id2")
-    async def _names(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await suggest_identities(self._identities, interaction, current)
+    @mix.autocomplete("id3")
+    @mix.autocomplete("id4")
+    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return await self._studio.suggest_people(interaction, current)
+
+
+def shares_of(people: int, balance: int | None, weights: str | None) -> list[float]:
+    """Each person's share, in 0..1 and 1 in all; raises :class:`SettingsError` for what does not make sense."""
+    if weights is not None:
+        return _from_weights(people, weights)
+    if balance is None:
+        return [1 / people] * people
+    if people > 2:
+        raise SettingsError("The balance is between two people. For more, use weights, for example: 50 30 20")
+    if not 0 <= balance <= 100:
+        raise SettingsError(f"The balance must be between 0 and 100 percent; {balance} is not.")
+    return [balance / 100, 1 - balance / 100]
+
+
+def _from_weights(people: int, weights: str) -> list[float]:
+    try:
+        numbers = [float(one.rstrip("%")) for one in weights.replace(",", " ").split()]
+    except ValueError:
+        raise SettingsError(f"Weights are numbers, for example 50 30 20; “{weights}” is not.") from None
+    if len(numbers) != people:
+        raise SettingsError(f"There are {people} people and {len(numbers)} weights; give one weight for each.")
+    total = sum(numbers)
+    if not all(0 <= one < float("inf") for one in numbers) or not total:
+        raise SettingsError("Weights are 0 or more, and not all of them 0.")
+    return [one / total for one in numbers]

@@ -61,7 +61,7 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         """What is stored about the member; ``None``, and said so, where that is nothing."""
         await interaction.response.defer(ephemeral=True)
         stored = await self._store.overview(interaction.user.id)
-        if stored.identities or stored.jobs:
+        if stored.identities or stored.jobs or stored.prompts:
             return stored
         await interaction.edit_original_response(content=_NOTHING)
         return None
@@ -94,6 +94,9 @@ def packed(data: UserData) -> bytes:
         content = {
             "identities": [asdict(one) for one in data.identities],
             "jobs": [asdict(one) for one in data.jobs],
+            "shares": {identity: [asdict(one) for one in shares] for identity, shares in data.shares.items()},
+            "prompts": [asdict(one) for one in data.prompts],
+            "preferences": asdict(data.preferences),
             "results": [{"job_id": one.job_id, "position": one.position, "seed": one.seed} for one in data.results],
         }
         archive.writestr("data.json", json.dumps(content, indent=2, ensure_ascii=False, default=_as_text))
@@ -101,6 +104,8 @@ def packed(data: UserData) -> bytes:
             for number, photo in enumerate(photos, start=1):
                 archive.writestr(f"identity-{identity}/photo-{number}.jpg", photo)
         for one in data.results:
+            if one.thumbnail is not None:
+                archive.writestr(f"thumbnails/{one.job_id}-{one.position + 1}.jpg", one.thumbnail)
             if one.picture is not None:
                 archive.writestr(f"pictures/{one.job_id}-{one.position + 1}", one.picture)
     return buffer.getvalue()
@@ -114,4 +119,5 @@ def _as_text(value: object) -> str:
 
 def _summary(stored: Overview) -> str:
     people = counted(stored.identities, "identity", "identities")
-    return f"{people} with {counted(stored.photos, 'photo', 'photos')}, and {counted(stored.jobs, 'job', 'jobs')}"
+    photos, jobs = counted(stored.photos, "photo", "photos"), counted(stored.jobs, "job", "jobs")
+    return f"{people} with {photos}, {jobs}, and {counted(stored.prompts, 'prompt', 'prompts')}"

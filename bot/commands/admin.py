@@ -1,0 +1,131 @@
+"""/admin: what a server's moderators allow, and what the bot's operator can do."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.jobs import JobDesk
+from bot.messages import counted, duration, listing
+from photomaker_core.errors import SettingsError, UserError
+from storage import Rules
+
+T = TypeVar("T")
+_MAX_WORDS: Final = 200
+_MAX_WORD_CHARACTERS: Final = 60
+
+
+@app_commands.guild_only()
+@app_commands.default_permissions(manage_guild=True)
+class AdminCommands(commands.GroupCog, group_name="admin", group_description="Rules of this server"):
+    """For members who may manage the server; Discord hides it from others, and each call is checked anew."""
+
+    def __init__(self, jobs: JobDesk) -> None:
+        super().__init__()
+        self._jobs, self._servers = jobs, jobs.gate.servers
+
+    async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
+        return interaction.permissions.manage_guild
+
+    @app_commands.command(description="Show the rules of this server")
+    async def show(self, interaction: discord.Interaction) -> None:
+        await self._answer(interaction)
+
+    @app_commands.command(description="Allow drawing in this channel only, or in some; without a channel, everywhere")
+    @app_commands.describe(channel="A channel to allow, or to forbid again when it is allowed already")
+    async def channels(self, interaction: discord.Interaction, channel: discord.TextChannel | None = None) -> None:
+        old = (await self._rules(interaction)).channels
+        new = () if channel is None else _toggled(old, channel.id)
+        await self._answer(interaction, channels=new)
+
+    @app_commands.command(description="Block a word in prompts, or allow it again")
+    @app_commands.describe(word="A word or a phrase; it is matched whole, in any case")
+    async def word(self, interaction: discord.Interaction, word: str) -> None:
+        word = " ".join(word.split()).casefold()
+        if not 1 <= len(word) <= _MAX_WORD_CHARACTERS:
+            raise SettingsError(f"A word has between 1 and {_MAX_WORD_CHARACTERS} characters.")
+        words = _toggled((await self._rules(interaction)).blocked_words, word)
+        if len(words) > _MAX_WORDS:
+            raise SettingsError(f"{_MAX_WORDS} words are blocked, which is the most.")
+        await self._answer(interaction, blocked_words=words)
+
+    @app_commands.command(description="How many open jobs a member may have; without a number, any")
+    @app_commands.describe(jobs="The most jobs of one member that wait or run")
+    async def limit(
+        self, interaction: discord.Interaction, jobs: app_commands.Range[int, 1, 100] | None = None
+    ) -> None:
+        await self._answer(interaction, open_jobs=jobs)
+
+    @app_commands.command(description="Where reports of pictures go; without a channel, to the bot's operator only")
+    @app_commands.describe(channel="A channel that I can write to")
+    async def reports(self, interaction: discord.Interaction, channel: discord.TextChannel | None = None) -> None:
+        if channel is not None and interaction.guild is not None:
+            allowed = channel.permissions_for(interaction.guild.me)
+            if not (allowed.view_channel and allowed.send_messages):
+                raise SettingsError(f"I may not write in {channel.mention}. Give me the permission first.")
+        await self._answer(interaction, report_channel=channel.id if channel else None)
+
+    @app_commands.command(description="Take no new jobs from this server")
+    async def pause(self, interaction: discord.Interaction) -> None:
+        await self._answer(interaction, is_paused=True)
+
+    @app_commands.command(description="Take jobs from this server again")
+    async def resume(self, interaction: discord.Interaction) -> None:
+        await self._answer(interaction, is_paused=False)
+
+    @app_commands.command(description="How many jobs there were, and how fast it goes")
+    async def stats(self, interaction: discord.Interaction) -> None:
+        counts = await self._jobs.store.counts()
+        step_s = self._jobs.pace.expected_s(1)
+        lines = [f"{state}: {counts[state]}" for state in sorted(counts)] or ["No jobs yet."]
+        lines.append(f"open now: {counted(self._jobs.open_count, 'job', 'jobs')}")
+        if step_s is not None:
+            lines.append(f"pace: {1 / step_s:.1f} steps a second")
+        await interaction.response.send_message("\n".join(lines), ephemeral=True)
+
+    @app_commands.command(description="For the bot's operator: take no new jobs on any server, finish the open ones")
+    @app_commands.describe(off="Take new jobs again")
+    async def drain(self, interaction: discord.Interaction, off: bool = False) -> None:
+        client = interaction.client
+        assert isinstance(client, commands.Bot)
+        await interaction.response.defer(ephemeral=True)
+        if not await client.is_owner(interaction.user):
+            raise UserError("Only the bot's operator can do that.")
+        self._jobs.gate.is_draining = not off
+        rest = self._jobs.pace.expected_s(self._jobs.steps_left)
+        told = "I take new jobs again."
+        if not off:
+            told = f"I take no new jobs. {counted(self._jobs.open_count, 'job is', 'jobs are')} open"
+            told += f", about {duration(rest)}." if rest and self._jobs.open_count else "."
+        await interaction.edit_original_response(content=told)
+
+    async def _rules(self, interaction: discord.Interaction) -> Rules:
+        assert interaction.guild_id is not None
+        return await self._servers.rules(interaction.guild_id)
+
+    async def _answer(self, interaction: discord.Interaction, **changes: object) -> None:
+        """Change the rules and show them."""
+        assert interaction.guild_id is not None
+        await interaction.response.defer(ephemeral=True)
+        rules = await self._rules(interaction)
+        if changes:
+            rules = await self._servers.change(interaction.guild_id, **changes)
+        await interaction.edit_original_response(content=_shown(rules))
+
+
+def _toggled(values: tuple[T, ...], value: T) -> tuple[T, ...]:
+    return tuple(one for one in values if one != value) if value in values else (*values, value)
+
+
+def _shown(rules: Rules) -> str:
+    lines = [
+        f"Drawing is {'**paused**' if rules.is_paused else 'on'}.",
+        f"Channels: {', '.join(f'<#{one}>' for one in rules.channels) or 'all'}",
+        f"Open jobs of a member: {rules.open_jobs or 'any number'}",
+        f"Reports go to: {f'<#{rules.report_channel}>' if rules.report_channel else 'the bot’s operator'}",
+        f"Blocked words: {', '.join(map(discord.utils.escape_markdown, rules.blocked_words)) or 'none'}",
+    ]
+    return listing(lines)

@@ -1,0 +1,147 @@
+"""/queue, /history, /settings and /style: what is going on, what was, and what a member prefers."""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import discord
+from discord import app_commands, ui
+from discord.ext import commands
+
+from bot import messages
+from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, STYLE_CHOICES, Studio
+from bot.errors import say, sentence_for
+from bot.jobs import OpenJob
+from bot.names import shown
+from bot.requests import DrawRequest
+from photomaker_core.styles import STYLES
+from storage import Preferences
+
+_PAGE: Final = 4
+_SHOWN_PROMPT: Final = 200
+_VIEW_TIMEOUT_S: Final = 600.0
+
+
+class AroundCommands(commands.Cog):
+    """Every answer is seen by the asking member only."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    @app_commands.command(description="What is waiting, and how long it will take")
+    async def queue(self, interaction: discord.Interaction) -> None:
+        jobs = self._studio.jobs
+        lines = [messages.whole_queue(jobs.open_count, jobs.pace.expected_s(jobs.steps_left))]
+        lines += [messages.own_job(one.request, _state(one)) for one in jobs.open_of(interaction.user.id)]
+        await interaction.response.send_message(messages.listing(lines), ephemeral=True)
+
+    @app_commands.command(description="The pictures you had drawn, the newest first")
+    async def history(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer(ephemeral=True)
+        page = _HistoryPage(self._studio, interaction.user.id, 0)
+        files = await page.fill()
+        await interaction.followup.send(view=page, files=files, ephemeral=True)
+
+    @app_commands.command(description="What is taken where you say nothing; without options, shows it")
+    @app_commands.describe(
+        style="The look", aspect="The shape", quality="fast, normal or best", reset="Forget all of your preferences"
+    )
+    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
+    async def settings(
+        self,
+        interaction: discord.Interaction,
+        style: str | None = None,
+        aspect: str | None = None,
+        quality: str | None = None,
+        reset: bool = False,
+    ) -> None:
+        await interaction.response.defer(ephemeral=True)
+        store = self._studio.identities.preferences
+        user_id = interaction.user.id
+        if reset:
+            await store.change(user_id, identity_id=None, style=None, aspect=None, quality=None)
+        given = {"style": style, "aspect": aspect, "quality": quality}
+        changes = {name: value for name, value in given.items() if value is not None}
+        preferences = await store.change(user_id, **changes) if changes else await store.of(user_id)
+        await interaction.edit_original_response(content=await self._shown(interaction, preferences))
+
+    @app_commands.command(description="The styles and LoRAs that you can choose from")
+    async def style(self, interaction: discord.Interaction) -> None:
+        lines = [
+            "**Styles** (`style:` of /imagine, /mix and /settings)",
+            ", ".join(STYLES),
+            "**LoRAs** (`lora:` of /imagine)",
+            ", ".join(map(discord.utils.escape_markdown, self._studio.limits.loras)) or "None is loaded here.",
+        ]
+        await interaction.response.send_message("\n".join(lines), ephemeral=True)
+
+    async def _shown(self, interaction: discord.Interaction, preferences: Preferences) -> str:
+        person = "the one you added last"
+        if preferences.identity_id is not None:
+            info = await self._studio.identities.store.usable(
+                interaction.user.id, interaction.guild_id, preferences.identity_id
+            )
+            person = shown(info.name)
+        limits = self._studio.limits
+        return (
+            f"Person: {person}\nStyle: {preferences.style or 'None'}\nAspect: {preferences.aspect or 'square'}\n"
+            f"Quality: {preferences.quality or 'normal'} ({limits.default_steps} steps)\n"
+            f"-# Up to {limits.max_pictures} pictures a job and {limits.max_steps} steps. "
+            "Choose the person with `/identity default`."
+        )
+
+
+def _state(job: OpenJob) -> str:
+    if job.is_running:
+        return f"{job.done:.0%} drawn"
+    return f"{messages.counted(job.jobs_before, 'job', 'jobs')} before it"
+
+
+class _HistoryPage(ui.LayoutView):
+    """Some finished jobs with thumbnails and links, and buttons to leaf through."""
+
+    def __init__(self, studio: Studio, user_id: int, page: int) -> None:
+        super().__init__(timeout=_VIEW_TIMEOUT_S)
+        self._studio, self._user_id, self._page = studio, user_id, page
+
+    async def fill(self) -> list[discord.File]:
+        """Read the page and lay it out; returns the thumbnails to send along."""
+        self.clear_items()
+        found = await self._studio.jobs.store.history(self._user_id, _PAGE + 1, self._page * _PAGE)
+        files: list[discord.File] = []
+        container: ui.Container[_HistoryPage] = ui.Container()
+        for past in found[:_PAGE]:
+            text = messages.past_job(past.record, DrawRequest.from_json(past.record.request), _SHOWN_PROMPT)
+            if past.thumbnail is None:
+                container.add_item(ui.TextDisplay(text))
+                continue
+            name = f"thumbnail-{past.record.id}.jpg"
+            files.append(discord.File(io.BytesIO(past.thumbnail), name))
+            container.add_item(ui.Section(text, accessory=ui.Thumbnail(f"attachment://{name}")))
+        if not found:
+            container.add_item(ui.TextDisplay("You have no pictures yet. Draw one with /imagine."))
+        self.add_item(container)
+        newer, older = _Leaf("Newer", -1, disabled=self._page == 0), _Leaf("Older", 1, disabled=len(found) <= _PAGE)
+        self.add_item(ui.ActionRow(newer, older))
+        return files
+
+    async def leaf(self, interaction: discord.Interaction, pages: int) -> None:
+        self._page = max(0, self._page + pages)
+        files = await self.fill()
+        await interaction.response.edit_message(view=self, attachments=files)
+
+    async def on_error(
+        self, interaction: discord.Interaction, error: Exception, item: ui.Item[_HistoryPage], /
+    ) -> None:
+        await say(interaction, sentence_for(error, "/history"))
+
+
+class _Leaf(ui.Button[_HistoryPage]):
+    def __init__(self, label: str, pages: int, *, disabled: bool) -> None:
+        super().__init__(label=label, disabled=disabled)
+        self._pages = pages
+
+    async def callback(self, interaction: discord.Interaction) -> None:
+        assert self.view is not None
+        await self.view.leaf(interaction, self._pages)

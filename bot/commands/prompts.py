@@ -1,0 +1,82 @@
+"""/prompt: a member's own library of prompts."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.commands.studio import Studio
+from bot.messages import listing, quoted
+from bot.names import checked_name, shown
+from bot.requests import MAX_PROMPT_CHARACTERS
+from photomaker_core.errors import PromptError
+from photomaker_core.prompts import place_trigger
+from storage import PromptStore
+
+_SHOWN_CHARACTERS = 150
+
+
+class PromptCommands(commands.GroupCog, group_name="prompt", group_description="Prompts that you keep"):
+    def __init__(self, prompts: PromptStore, studio: Studio) -> None:
+        super().__init__()
+        self._prompts, self._studio = prompts, studio
+
+    @app_commands.command(description="Keep a prompt under a name")
+    @app_commands.describe(name="What to call it", prompt="The prompt, as for /imagine")
+    async def save(self, interaction: discord.Interaction, name: str, prompt: str) -> None:
+        await interaction.response.defer(ephemeral=True)
+        await interaction.edit_original_response(
+            content=await keep_prompt(self._prompts, interaction.user.id, name, prompt)
+        )
+
+    @app_commands.command(name="list", description="List the prompts you keep")
+    async def list_(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer(ephemeral=True)
+        own = await self._prompts.all_of(interaction.user.id)
+        if not own:
+            await interaction.edit_original_response(content="You keep no prompt yet. Keep one with `/prompt save`.")
+            return
+        lines = [f"- {shown(one.name)}: {quoted(one.prompt, _SHOWN_CHARACTERS)}" for one in own]
+        await interaction.edit_original_response(content=listing(lines))
+
+    @app_commands.command(description="Draw a prompt that you keep")
+    @app_commands.describe(
+        name="Which prompt",
+        identity="Who it is; left out, your default or the person you added last",
+        count="How many pictures",
+    )
+    async def use(
+        self, interaction: discord.Interaction, name: str, identity: str | None = None, count: int = 1
+    ) -> None:
+        await interaction.response.defer()
+        prompt = await self._prompts.find(interaction.user.id, name)
+        person = await self._studio.person(interaction, identity)
+        await self._studio.draw(interaction, prompt.prompt, [(person, 1.0)], count=count)
+
+    @app_commands.command(description="Delete a prompt that you keep")
+    @app_commands.describe(name="Which prompt")
+    async def delete(self, interaction: discord.Interaction, name: str) -> None:
+        await interaction.response.defer(ephemeral=True)
+        deleted = await self._prompts.delete(interaction.user.id, name)
+        await interaction.edit_original_response(content=f"Deleted the prompt {shown(deleted.name)}.")
+
+    @use.autocomplete("name")
+    @delete.autocomplete("name")
+    async def _names(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        found = await self._prompts.all_of(interaction.user.id, current)
+        return [app_commands.Choice(name=one.name, value=one.name) for one in found[:25]]
+
+    @use.autocomplete("identity")
+    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return await self._studio.suggest_people(interaction, current)
+
+
+async def keep_prompt(prompts: PromptStore, user_id: int, name: str, prompt: str) -> str:
+    """Keep a prompt; returns what to tell the member. Raises :class:`UserError` or :class:`StorageError`."""
+    name, prompt = checked_name(name), prompt.strip()
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise PromptError(f"The prompt is {len(prompt)} characters long; at most {MAX_PROMPT_CHARACTERS} are possible.")
+    place_trigger(prompt)
+    replaced = await prompts.save(user_id, name, prompt)
+    return f"{'Replaced' if replaced else 'Kept'} the prompt {shown(name)}. Draw it with `/prompt use`."

@@ -1,0 +1,95 @@
+"""What the drawing commands share: whom to draw, the member's preferences, and the way to the job desk."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+import discord
+from discord import app_commands
+
+from bot.identities import IdentityDesk
+from bot.jobs import JobDesk
+from bot.requests import MAX_SEED, QUALITIES, IdentityShare, Limits, checked_request
+from photomaker_core.aspects import ASPECTS
+from photomaker_core.styles import STYLES
+from storage import IdentityInfo, NotFoundError
+
+STYLE_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in STYLES]
+ASPECT_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in ASPECTS]
+QUALITY_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in QUALITIES]
+_MOST_CHOICES: Final = 25
+_BY_NUMBER: Final = re.compile(r"shared:(\d+)")
+
+
+def fresh_seed() -> int:
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+class Studio:
+    """Turns what a member typed into an accepted job."""
+
+    def __init__(self, identities: IdentityDesk, jobs: JobDesk, limits: Limits) -> None:
+        self.identities, self.jobs, self.limits = identities, jobs, limits
+
+    async def person(self, interaction: discord.Interaction, name: str | None) -> IdentityInfo:
+        """The identity of that name, the member's own or one shared with them; without a name, their default or the
+        one they added last. Raises :class:`NotFoundError`."""
+        user_id, guild_id, store = interaction.user.id, interaction.guild_id, self.identities.store
+        if name is not None:
+            numbered = _BY_NUMBER.fullmatch(name)
+            if numbered:
+                return await store.usable(user_id, guild_id, int(numbered[1]))
+            return await store.find_usable(user_id, guild_id, name)
+        default = (await self.identities.preferences.of(user_id)).identity_id
+        if default is not None:
+            return await store.usable(user_id, guild_id, default)
+        own = await store.all_of(user_id)
+        if not own:
+            raise NotFoundError("You have no identity yet. Add one first: /identity add with a name and some photos.")
+        return own[-1]
+
+    async def draw(
+        self,
+        interaction: discord.Interaction,
+        prompt: str,
+        people: Sequence[tuple[IdentityInfo, float]],
+        **settings: Any,
+    ) -> None:
+        """Have people drawn, each with a weight; ``settings`` are those of :func:`checked_request`, where ``None``
+        stands for the member's preference. The interaction must be deferred. Raises :class:`UserError`."""
+        preferences = await self.identities.preferences.of(interaction.user.id)
+        for name in ("style", "aspect", "quality"):
+            if settings.get(name) is None:
+                settings[name] = getattr(preferences, name)
+        request = checked_request(
+            prompt=prompt,
+            identities=tuple(IdentityShare(info.id, info.name, weight) for info, weight in people),
+            limits=self.limits,
+            fresh_seed=fresh_seed(),
+            guild_id=interaction.guild_id,
+            **settings,
+        )
+        await self.jobs.accept(interaction, request)
+
+    async def suggest_people(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        """Autocompletion: identities that the member may draw here and whose names hold what was typed."""
+        own = await suggest_own(self.identities, interaction, typed)
+        shared = await self.identities.store.shared_with(interaction.user.id, interaction.guild_id, typed)
+        others = [app_commands.Choice(name=f"{info.name} (shared)", value=f"shared:{info.id}") for info in shared]
+        return [*own, *others][:_MOST_CHOICES]
+
+    async def suggest_loras(self, _interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        """Autocompletion: the style LoRAs that the bot has loaded."""
+        found = [name for name in self.limits.loras if typed.casefold() in name.casefold()]
+        return [app_commands.Choice(name=name, value=name) for name in found[:_MOST_CHOICES]]
+
+
+async def suggest_own(
+    identities: IdentityDesk, interaction: discord.Interaction, typed: str
+) -> list[app_commands.Choice[str]]:
+    """Autocompletion: the member's own identities whose names hold what was typed."""
+    names = await identities.store.names(interaction.user.id, containing=typed)
+    return [app_commands.Choice(name=name, value=name) for name in names]
