@@ -199,7 +199,7 @@ class JobDesk:
 
     def _show_progress(self, job: _OpenJob, progress: Progress) -> None:
         now = time.monotonic()
-        self.pace.note(progress.step - job.steps_done, now)
+        self.pace.note(progress.step - job.steps_done, time.perf_counter())
         job.steps_done = progress.step
         job.previews = progress.previews or job.previews
         if now - job.edited_at_s < EDIT_INTERVAL_S or (job.edit and not job.edit.done()):

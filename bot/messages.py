@@ -94,12 +94,11 @@ def settings(request: DrawRequest) -> str:
         parts.append(f"LoRA {_escaped(request.lora)}")
     if request.quality != DEFAULT_QUALITY:
         parts.append(f"{request.quality} quality")
-    if request.style_strength != DEFAULT_STYLE_STRENGTH:
+    if request.style_strength != DEFAULT_STYLE_STRENGTH and request.change == 1:
         parts.append(f"style strength {request.style_strength:g} %")
     if request.change < 1:
-        parts.append(
-            f"{request.change:.0%} drawn anew" + f", {request.enlarge:g} times as large" * (request.enlarge != 1)
-        )
+        larger = f", {request.enlarge:g} times as large" if request.enlarge != 1 else ""
+        parts.append(f"{request.change:.0%} drawn anew{larger}")
     if request.negative:
         parts.append(f"without {quoted(request.negative, _SHOWN_REST)}")
     return " · ".join(parts)

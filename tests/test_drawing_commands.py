@@ -132,7 +132,7 @@ async def test_what_cannot_be_drawn_is_explained(studio: Server, options: dict[s
     ("options", "sentence"),
     [
         ({"id2": "nobody"}, "no identity called “nobody”"),
-        ({"id2": "ONE"}, "needs two different people"),
+        ({"id2": "ONE"}, "needs different people"),
         ({"balance": 101}, "between 0 and 100 percent; 101 is not"),
         ({"balance": -1}, "between 0 and 100 percent; -1 is not"),
         ({"prompt": "a house"}, "does not say who"),

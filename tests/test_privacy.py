@@ -30,16 +30,18 @@ async def test_export_hands_over_everything(studio: Server, tmp_path: Path) -> N
     await studio.add(studio.bob, "lenna")
     response = await studio.command(studio.ada, "privacy export")
     assert response.ephemeral
-    assert "1 identity with 2 photos, and 1 job" in response.content
+    assert "1 identity with 2 photos, 1 job, and 0 prompts" in response.content
     (attachment,) = response.attachments
     with zipfile.ZipFile(io.BytesIO(await attachment.read())) as archive:
         content = json.loads(archive.read("data.json"))
-        photos = [archive.read(name) for name in archive.namelist() if name.endswith(".jpg")]
+        photos = [archive.read(name) for name in archive.namelist() if name.startswith("identity-")]
+        thumbnails = [name for name in archive.namelist() if name.startswith("thumbnails/")]
     assert photos == [row[0] for row in rows(tmp_path, "SELECT content FROM id_photos ORDER BY id LIMIT 2")]
     assert [one["name"] for one in content["identities"]] == ["newton"]
     assert content["identities"][0]["declaration"] == "Fictional person or work of art"
     assert [one["request"]["prompt"] for one in content["jobs"]] == ["a man img"]
     assert [one["seed"] for one in content["results"]] == [9, 10]
+    assert len(thumbnails) == 2
     assert "token" not in json.dumps(content)
 
 

@@ -180,7 +180,7 @@ class _DoneView(_JobView):
         """The pictures as a direct message."""
         await self._own_job(interaction)
         assert interaction.message is not None
-        await interaction.response.defer(ephemeral=True)
+        await interaction.response.defer(ephemeral=True, thinking=True)
         files = [discord.File(io.BytesIO(await one.read()), one.filename) for one in interaction.message.attachments]
         try:
             await interaction.user.send(interaction.message.jump_url, files=files)
@@ -334,7 +334,7 @@ class _ReportModal(_Modal, title="Report this picture"):
         )
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        await interaction.response.defer(ephemeral=True)
+        await interaction.response.defer(ephemeral=True, thinking=True)
         told = await self._reports.report(interaction, self._record, self.reason.value)
         await interaction.followup.send(told, ephemeral=True)
 
