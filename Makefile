@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test bench demo clean-demo clean
+.PHONY: help install lint test bench docs demo clean-demo clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: lint ## Run every check and every test
 bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (about five minutes)
 	$(BIN)/photomaker bench
 	$(BIN)/python -m storage.benchmark
+
+docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the code
+	$(BIN)/photomaker-bot commands > docs/commands.md
 
 demo: $(INSTALLED) ## Try the bot in the browser (PORT=8123 chooses the port)
 	$(BIN)/photomaker-bot demo --port $(PORT)

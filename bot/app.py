@@ -64,11 +64,23 @@ class PhotoMakerBot(commands.Bot):
         self.database: Database
         self.identities: IdentityDesk
         self.jobs: JobDesk
+        self.studio: Studio
         self.resumed = asyncio.Event()
 
     async def setup_hook(self) -> None:
-        self.database = await Database.open(self.settings.database_url)
+        await self.open()
         self.gpu.start()
+        if self.settings.discord_guild_id:
+            guild = discord.Object(self.settings.discord_guild_id)
+            self.tree.copy_global_to(guild=guild)
+            await self.tree.sync(guild=guild)
+        else:
+            await self.tree.sync()
+        self.gpu.loaded.add_done_callback(self._on_loaded)
+
+    async def open(self) -> None:
+        """Open the database and put the commands on the tree: all that needs neither Discord nor the model."""
+        self.database = await Database.open(self.settings.database_url)
         self.identities = IdentityDesk(self.database, self.gpu)
         gate, prompts = Gate(self.database), PromptStore(self.database)
         buttons = JobButtons(Desks(lambda: self.jobs, prompts, Reports(gate.servers), self.limits))
@@ -84,7 +96,7 @@ class PhotoMakerBot(commands.Bot):
         )
         for view in buttons.listening():
             self.add_view(view)
-        studio = Studio(self.identities, self.jobs, self.limits)
+        self.studio = studio = Studio(self.identities, self.jobs, self.limits)
         for cog in (
             IdentityCommands(studio),
             SaveAsIdentity(self.identities, self.tree),
@@ -98,13 +110,6 @@ class PhotoMakerBot(commands.Bot):
             HelpCommands(self.limits),
         ):
             await self.add_cog(cog)
-        if self.settings.discord_guild_id:
-            guild = discord.Object(self.settings.discord_guild_id)
-            self.tree.copy_global_to(guild=guild)
-            await self.tree.sync(guild=guild)
-        else:
-            await self.tree.sync()
-        self.gpu.loaded.add_done_callback(self._on_loaded)
 
     def _on_loaded(self, _loaded: Future[PhotoMaker]) -> None:
         if not self.is_closed():

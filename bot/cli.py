@@ -1,4 +1,4 @@
-"""The ``photomaker-bot`` command: run, demo, doctor.
+"""The ``photomaker-bot`` command: run, demo, doctor, compile, commands.
 
 The commands import what they need themselves: ``--help`` answers at once, and the libraries are hushed
 before they load.
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor.set_defaults(command=_doctor)
     compile_ = commands.add_parser("compile", help="compile the model once, into the file PHOTOMAKER_COMPILED")
     compile_.set_defaults(command=_compile)
+    reference = commands.add_parser("commands", help="print the reference of the slash commands, as Markdown")
+    reference.set_defaults(command=_commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.command(options)
@@ -112,6 +114,14 @@ def _compile(_options: argparse.Namespace) -> int:
 
     compile_and_keep(model_loader(settings)(), path)
     print(f"compiled: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+    return 0
+
+
+def _commands(_options: argparse.Namespace) -> int:
+    hush_libraries()
+    from bot.reference import commands_page
+
+    print(asyncio.run(commands_page()))
     return 0
 
 

@@ -11,12 +11,15 @@ import contextlib
 import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import discord
 from aiohttp import web
+from discord import ui
 
 from bot.app import PhotoMakerBot
 from bot.config import ConfigError, Settings
+from bot.errors import say, sentence_for
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
 from photomaker_core.nano.portraits import draw
 
@@ -28,14 +31,19 @@ _REFRESH_S: Final = 0.7
 _SETTLE_TIMEOUT_S: Final = 60.0
 _SAMPLE_PEOPLE: Final = {"ada": 3, "noah": 1}
 _SAMPLE_PHOTOS: Final = 4
+_SAMPLE_PROMPT: Final = "a woman img in a red hat at the beach"
 _SAMPLE_SIDE_PX: Final = 512
 
 _WELCOME: Final = """\
 **Welcome.** This is the real bot in a simulated Discord; what it draws comes from *nano*, a tiny PhotoMaker.
-1. Type `/identity add`, give a name, choose the consent, and attach one to four photos. Samples are in `{samples}`.
+Three clicks to a picture: **Add the sample people**, **Draw ada**, and **Again** under what comes.
+Or as a member does it:
+1. Type `/identity add`; a form takes a name, the consent and up to ten photos. Samples are in `{samples}`.
 2. Type `/imagine` with the prompt `a man img in a red hat`.
 3. Add somebody else and try `/mix`. `/help` tells the rest.
+You are {members}; switch between them above. The last one may use `/admin`.
 """
+_CONSENT: Final = "Fictional person or work of art"
 
 
 async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browser: bool) -> None:
@@ -54,11 +62,16 @@ async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browse
         async with simcord.run(bot, settle_timeout=_SETTLE_TIMEOUT_S, check_errors=False) as env:
             guild = env.create_guild("Nano studio")
             channel = guild.create_text_channel("pictures")
-            member = guild.add_member(env.create_user("you"))
+            chief = guild.create_role("chief", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
+            members = [guild.add_member(env.create_user(name)) for name in ("you", "friend")]
+            members.append(guild.add_member(env.create_user("admin"), roles=[chief]))
             await asyncio.wrap_future(bot.gpu.loaded)
-            await bot.get_partial_messageable(channel.id).send(_WELCOME.format(samples=samples))
+            names = ", ".join(f"**{member.name}**" for member in members)
+            await bot.get_partial_messageable(channel.id).send(
+                _WELCOME.format(samples=samples, members=names), view=_FirstSteps(bot, samples)
+            )
             async with (
-                env.preview(channel, viewers=[member], layout="channel") as preview,
+                env.preview(channel, viewers=members, layout="channel") as preview,
                 _front(preview.url, port) as url,
             ):
                 print(f"ready: {url}", flush=True)
@@ -69,6 +82,38 @@ async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browse
                 progress.cancel()
     finally:
         await bot.close()
+
+
+class _FirstSteps(ui.View):
+    """Buttons that do for a visitor what a member does with commands."""
+
+    def __init__(self, bot: PhotoMakerBot, samples: Path) -> None:
+        super().__init__(timeout=None)
+        self._bot, self._samples = bot, samples
+
+    @ui.button(label="Add the sample people", style=discord.ButtonStyle.primary)
+    async def add(self, interaction: discord.Interaction, _button: ui.Button[_FirstSteps]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        known = await self._bot.identities.store.names(interaction.user.id)
+        for name in _SAMPLE_PEOPLE:
+            if name not in known:
+                uploads = await asyncio.to_thread(_sample_photos, self._samples, name)
+                await self._bot.identities.add(interaction.user.id, name, uploads, _CONSENT)
+        names = " and ".join(f"**{name}**" for name in _SAMPLE_PEOPLE)
+        await interaction.followup.send(f"You can draw {names} now.", ephemeral=True)
+
+    @ui.button(label="Draw ada", style=discord.ButtonStyle.primary)
+    async def draw(self, interaction: discord.Interaction, _button: ui.Button[_FirstSteps]) -> None:
+        await interaction.response.defer(thinking=True)
+        person = await self._bot.studio.person(interaction, next(iter(_SAMPLE_PEOPLE)))
+        await self._bot.studio.draw(interaction, _SAMPLE_PROMPT, [(person, 1.0)])
+
+    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
+        await say(interaction, sentence_for(error, "a button of the demo"))
+
+
+def _sample_photos(folder: Path, name: str) -> list[tuple[str, bytes]]:
+    return [(path.name, path.read_bytes()) for path in sorted(folder.glob(f"{name}-*.png"))]
 
 
 def write_samples(folder: Path) -> Path:
