@@ -12,7 +12,7 @@ import discord
 from discord.ext import commands
 
 from bot.commands.admin import AdminCommands
-from bot.commands.around import AroundCommands
+from bot.commands.around import AroundCommands, Leaf
 from bot.commands.edit import EditCommands
 from bot.commands.help import HelpCommands
 from bot.commands.identity import IdentityCommands
@@ -20,7 +20,7 @@ from bot.commands.identity_forms import SaveAsIdentity
 from bot.commands.imagine import ImagineCommands
 from bot.commands.job_buttons import Desks, JobButtons
 from bot.commands.mix import MixCommands
-from bot.commands.privacy import PrivacyCommands
+from bot.commands.privacy import ConfirmView, PrivacyCommands
 from bot.commands.prompts import PromptCommands
 from bot.commands.studio import Studio
 from bot.config import Settings
@@ -94,8 +94,10 @@ class PhotoMakerBot(commands.Bot):
             keep_pictures=self.settings.keep_pictures,
             role_weights=self.settings.role_weights,
         )
-        for view in buttons.listening():
+        privacy = PrivacyStore(self.database)
+        for view in (*buttons.listening(), ConfirmView(privacy, self.jobs)):
             self.add_view(view)
+        self.add_dynamic_items(Leaf)
         self.studio = studio = Studio(self.identities, self.jobs, self.limits)
         for cog in (
             IdentityCommands(studio),
@@ -105,7 +107,7 @@ class PhotoMakerBot(commands.Bot):
             EditCommands(studio),
             PromptCommands(prompts, studio),
             AroundCommands(studio),
-            PrivacyCommands(PrivacyStore(self.database), self.jobs),
+            PrivacyCommands(privacy, self.jobs),
             AdminCommands(self.jobs),
             HelpCommands(self.limits),
         ):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from typing import Final
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, cast
 
 import discord
 from discord import app_commands, ui
@@ -16,11 +18,10 @@ from bot.jobs import OpenJob
 from bot.names import shown
 from bot.requests import DrawRequest
 from photomaker_core.styles import STYLES
-from storage import Preferences
+from storage import PastJob, Preferences
 
 _PAGE: Final = 4
 _SHOWN_PROMPT: Final = 200
-_VIEW_TIMEOUT_S: Final = 600.0
 
 
 class AroundCommands(commands.Cog):
@@ -39,9 +40,8 @@ class AroundCommands(commands.Cog):
     @app_commands.command(description="The pictures you had drawn, the newest first")
     async def history(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer(ephemeral=True)
-        page = _HistoryPage(self._studio, interaction.user.id, 0)
-        files = await page.fill()
-        await interaction.followup.send(view=page, files=files, ephemeral=True)
+        page = await _HistoryPage.read(self._studio, interaction.user.id, 0)
+        await interaction.followup.send(view=page, files=page.files, ephemeral=True)
 
     @app_commands.command(description="What is taken where you say nothing; without options, shows it")
     @app_commands.describe(
@@ -101,47 +101,60 @@ def _state(job: OpenJob) -> str:
 class _HistoryPage(ui.LayoutView):
     """Some finished jobs with thumbnails and links, and buttons to leaf through."""
 
-    def __init__(self, studio: Studio, user_id: int, page: int) -> None:
-        super().__init__(timeout=_VIEW_TIMEOUT_S)
-        self._studio, self._user_id, self._page = studio, user_id, page
-
-    async def fill(self) -> list[discord.File]:
-        """Read the page and lay it out; returns the thumbnails to send along."""
-        self.clear_items()
-        found = await self._studio.jobs.store.history(self._user_id, _PAGE + 1, self._page * _PAGE)
-        files: list[discord.File] = []
+    def __init__(self, found: Sequence[PastJob], page: int) -> None:
+        super().__init__(timeout=None)
+        self.files: list[discord.File] = []
         container: ui.Container[_HistoryPage] = ui.Container()
         for past in found[:_PAGE]:
-            text = messages.past_job(past.record, DrawRequest.from_json(past.record.request), _SHOWN_PROMPT)
-            if past.thumbnail is None:
-                container.add_item(ui.TextDisplay(text))
-                continue
-            name = f"thumbnail-{past.record.id}.jpg"
-            files.append(discord.File(io.BytesIO(past.thumbnail), name))
-            container.add_item(ui.Section(text, accessory=ui.Thumbnail(f"attachment://{name}")))
+            container.add_item(self._entry(past))
         if not found:
             container.add_item(ui.TextDisplay("You have no pictures yet. Draw one with /imagine."))
         self.add_item(container)
-        newer, older = _Leaf("Newer", -1, disabled=self._page == 0), _Leaf("Older", 1, disabled=len(found) <= _PAGE)
-        self.add_item(ui.ActionRow(newer, older))
-        return files
+        buttons: ui.ActionRow[_HistoryPage] = ui.ActionRow()
+        buttons.add_item(Leaf("Newer", page - 1, disabled=page == 0))
+        buttons.add_item(Leaf("Older", page + 1, disabled=len(found) <= _PAGE))
+        self.add_item(buttons)
 
-    async def leaf(self, interaction: discord.Interaction, pages: int) -> None:
-        self._page = max(0, self._page + pages)
-        files = await self.fill()
-        await interaction.response.edit_message(view=self, attachments=files)
+    @classmethod
+    async def read(cls, studio: Studio, user_id: int, page: int) -> _HistoryPage:
+        """A member's page, counted from 0; listening is left to the bot's dynamic items."""
+        found = await studio.jobs.store.history(user_id, _PAGE + 1, page * _PAGE)
+        view = cls(found, page)
+        view.stop()
+        return view
 
-    async def on_error(
-        self, interaction: discord.Interaction, error: Exception, item: ui.Item[_HistoryPage], /
-    ) -> None:
-        await say(interaction, sentence_for(error, "/history"))
+    def _entry(self, past: PastJob) -> ui.Item[_HistoryPage]:
+        text = messages.past_job(past.record, DrawRequest.from_json(past.record.request), _SHOWN_PROMPT)
+        if past.thumbnail is None:
+            return ui.TextDisplay(text)
+        name = f"thumbnail-{past.record.id}.jpg"
+        self.files.append(discord.File(io.BytesIO(past.thumbnail), name))
+        return ui.Section(text, accessory=ui.Thumbnail(f"attachment://{name}"))
 
 
-class _Leaf(ui.Button[_HistoryPage]):
-    def __init__(self, label: str, pages: int, *, disabled: bool) -> None:
-        super().__init__(label=label, disabled=disabled)
-        self._pages = pages
+class _HasStudio(Protocol):
+    """What a click's client is, as far as leafing goes."""
+
+    studio: Studio
+
+
+class Leaf(ui.DynamicItem[ui.Button[Any]], template=r"photomaker:history:(?P<page>-?\d+)"):
+    """Turns to a page of the clicking member's history, which its id names: it works after a restart."""
+
+    def __init__(self, label: str, page: int, *, disabled: bool = False) -> None:
+        super().__init__(ui.Button(label=label, disabled=disabled, custom_id=f"photomaker:history:{page}"))
+        self._page = page
+
+    @classmethod
+    async def from_custom_id(
+        cls, _interaction: discord.Interaction, item: ui.Item[Any], match: re.Match[str], /
+    ) -> Leaf:
+        return cls(item.label or "" if isinstance(item, ui.Button) else "", int(match["page"]))
 
     async def callback(self, interaction: discord.Interaction) -> None:
-        assert self.view is not None
-        await self.view.leaf(interaction, self._pages)
+        studio = cast("_HasStudio", interaction.client).studio
+        try:
+            page = await _HistoryPage.read(studio, interaction.user.id, self._page)
+            await interaction.response.edit_message(view=page, attachments=page.files)
+        except Exception as error:
+            await say(interaction, sentence_for(error, "/history"))

@@ -67,16 +67,16 @@ class JobButtons:
 
     def running(self) -> ui.View:
         """For the message of a job that is drawn."""
-        return _only_shown(_RunningView(self._desks))
+        return only_shown(_RunningView(self._desks))
 
     def done(self, request: DrawRequest) -> ui.View:
         """For the message of a job that is done."""
         view = _DoneView(self._desks)
         view.fit(request)
-        return _only_shown(view)
+        return only_shown(view)
 
 
-def _only_shown(view: ui.View) -> ui.View:
+def only_shown(view: ui.View) -> ui.View:
     """A view that listens to nobody: discord.py would otherwise keep one in memory for every message."""
     view.stop()
     return view

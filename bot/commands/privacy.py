@@ -14,6 +14,7 @@ import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
+from bot.commands.job_buttons import only_shown
 from bot.errors import say, sentence_for
 from bot.jobs import JobDesk
 from bot.messages import counted
@@ -21,7 +22,6 @@ from photomaker_core.errors import UserError
 from storage import Overview, PrivacyStore, UserData
 
 _NOTHING: Final = "I have nothing stored about you."
-_CONFIRM_TIMEOUT_S: Final = 300.0
 
 
 class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description="What I have stored about you"):
@@ -54,7 +54,7 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
             return
         await interaction.edit_original_response(
             content=f"This deletes {_summary(stored)}, for good. Pictures that were posted stay where they are.",
-            view=_ConfirmView(self._store, self._jobs),
+            view=only_shown(ConfirmView(self._store, self._jobs)),
         )
 
     async def _overview(self, interaction: discord.Interaction) -> Overview | None:
@@ -67,20 +67,22 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         return None
 
 
-class _ConfirmView(ui.View):
+class ConfirmView(ui.View):
+    """Deletes the clicking member's data; the bot registers one, which answers after a restart too."""
+
     def __init__(self, store: PrivacyStore, jobs: JobDesk) -> None:
-        super().__init__(timeout=_CONFIRM_TIMEOUT_S)
+        super().__init__(timeout=None)
         self._store, self._jobs = store, jobs
 
-    @ui.button(label="Delete everything", style=discord.ButtonStyle.danger)
-    async def delete(self, interaction: discord.Interaction, _button: ui.Button[_ConfirmView]) -> None:
+    @ui.button(label="Delete everything", style=discord.ButtonStyle.danger, custom_id="photomaker:forget")
+    async def delete(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:
         await interaction.response.defer()
         await self._jobs.cancel_all_of(interaction.user.id)
         await self._store.forget(interaction.user.id)
         await interaction.edit_original_response(content="Everything I had stored about you is deleted.", view=None)
 
-    @ui.button(label="Keep it", style=discord.ButtonStyle.secondary)
-    async def keep(self, interaction: discord.Interaction, _button: ui.Button[_ConfirmView]) -> None:
+    @ui.button(label="Keep it", style=discord.ButtonStyle.secondary, custom_id="photomaker:remember")
+    async def keep(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:
         await interaction.response.edit_message(content="Nothing was deleted.", view=None)
 
     async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
