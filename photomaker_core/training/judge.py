@@ -24,13 +24,17 @@ _UNSEEN: Final = -1
 _IDENTITY_SCALE: Final = 20.0
 _IDENTITY_MARGIN: Final = 0.2
 _ATTRIBUTE_WEIGHT: Final = 0.5
+_WEIGHTS: Final = {"expression": 4.0}
+_PEOPLE_AT_ONCE: Final = 64
+_PICTURES_A_PERSON: Final = 2
 
 
 class JudgeStage:
     """CosFace on identities (Wang et al. 2018), cross-entropy on attributes, CLIP's loss on captions.
 
     A share ``through_vae`` of each batch is shown as the nano VAE decodes it, and the pictures are jittered in
-    sharpness and light, so that the judge measures drawn and generated pictures alike.
+    sharpness and light, so that the judge measures drawn and generated pictures alike. A judge that ``goes_on`` from
+    earlier training finds its people where it sees them already.
     """
 
     def __init__(
@@ -41,10 +45,15 @@ class JudgeStage:
         learning_rate: float,
         *,
         through_vae: float = 0.25,
+        goes_on: bool = False,
     ) -> None:
         self._judge, self._vae, self._portraits = judge, vae.requires_grad_(False), portraits
         self._learning_rate, self._through_vae = learning_rate, through_vae
-        self._people = nn.Parameter(torch.randn(portraits.portraits.identity_count, EMBEDDING_WIDTH) * 0.02)
+        self._people = nn.Parameter(
+            self._mean_identities()
+            if goes_on
+            else torch.randn(portraits.portraits.identity_count, EMBEDDING_WIDTH) * 0.02
+        )
         self._log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -69,6 +78,17 @@ class JudgeStage:
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: value.to(torch.float16).contiguous() for name, value in self._judge.state_dict().items()}
         save_file(state, folder / JUDGE_FILE)
+
+    @torch.no_grad()
+    def _mean_identities(self) -> Tensor:
+        """Each person's embedding, [people, width], averaged over their first pictures."""
+        found = []
+        for start in range(0, self._portraits.portraits.identity_count, _PEOPLE_AT_ONCE):
+            people = range(start, min(start + _PEOPLE_AT_ONCE, self._portraits.portraits.identity_count))
+            examples = [Example(person, picture) for person in people for picture in range(_PICTURES_A_PERSON)]
+            pooled = self._judge.features(self._portraits.pixels(examples)).pooled
+            found.append(self._judge.identities(pooled).view(len(people), _PICTURES_A_PERSON, -1).mean(1))
+        return torch.cat(found)
 
     def _pixels(self, examples: list[Example], generator: torch.Generator) -> Tensor:
         pixels = self._portraits.pixels(examples)
@@ -106,7 +126,8 @@ class JudgeStage:
             seen = wanted != _UNSEEN
             logits = self._judge.attribute_heads[name](pooled).float()
             if seen.any():
-                total = total + functional.cross_entropy(logits, wanted, ignore_index=_UNSEEN)
+                weight = _WEIGHTS.get(name, 1.0)
+                total = total + weight * functional.cross_entropy(logits, wanted, ignore_index=_UNSEEN)
                 figures[name] = float((logits.argmax(-1) == wanted)[seen].float().mean())
             else:
                 figures[name] = math.nan

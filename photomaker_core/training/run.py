@@ -167,6 +167,7 @@ def _judge(config: TrainConfig, work: Path) -> Stage:
         _latents(config, work, vae),
         config.learning_rate,
         through_vae=config.options.get("through_vae", 0.25),
+        goes_on="start" in config.inputs,
     )
 
 
