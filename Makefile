@@ -32,6 +32,7 @@ bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (about f
 
 docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the code
 	$(BIN)/photomaker-bot commands > docs/commands.md
+	$(BIN)/python -m tests.screenshots docs/screenshots
 
 demo: $(INSTALLED) ## Try the bot in the browser (PORT=8123 chooses the port)
 	$(BIN)/photomaker-bot demo --port $(PORT)

@@ -14,7 +14,7 @@ from discord.ext import commands
 from bot.commands.admin import AdminCommands
 from bot.commands.around import AroundCommands, Leaf
 from bot.commands.edit import EditCommands
-from bot.commands.help import HelpCommands
+from bot.commands.help import HelpCommands, HelpView
 from bot.commands.identity import IdentityCommands
 from bot.commands.identity_forms import SaveAsIdentity
 from bot.commands.imagine import ImagineCommands
@@ -95,10 +95,10 @@ class PhotoMakerBot(commands.Bot):
             role_weights=self.settings.role_weights,
         )
         privacy = PrivacyStore(self.database)
-        for view in (*buttons.listening(), ConfirmView(privacy, self.jobs)):
+        self.studio = studio = Studio(self.identities, self.jobs, self.limits)
+        for view in (*buttons.listening(), ConfirmView(privacy, self.jobs), HelpView(studio)):
             self.add_view(view)
         self.add_dynamic_items(Leaf)
-        self.studio = studio = Studio(self.identities, self.jobs, self.limits)
         for cog in (
             IdentityCommands(studio),
             SaveAsIdentity(self.identities, self.tree),
@@ -109,7 +109,7 @@ class PhotoMakerBot(commands.Bot):
             AroundCommands(studio),
             PrivacyCommands(privacy, self.jobs),
             AdminCommands(self.jobs),
-            HelpCommands(self.limits),
+            HelpCommands(studio),
         ):
             await self.add_cog(cog)
 

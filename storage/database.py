@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,6 +31,10 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._open_transactions = 0
+        self._is_closing = False
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
@@ -56,14 +61,29 @@ class Database:
         return cls(engine)
 
     async def close(self) -> None:
+        """Let the open transactions end, begin no new ones, and disconnect."""
+        self._is_closing = True
+        await self._at_rest.wait()
         await self._engine.dispose()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits when the block ends well and rolls back when it does not."""
-        with readable_errors():
-            async with self._sessions.begin() as session:
-                yield session
+        """A session that commits when the block ends well and rolls back when it does not.
+
+        Raises :class:`StorageError` once the database is being closed.
+        """
+        if self._is_closing:
+            raise StorageError("I am stopping right now. Please try again in a minute.")
+        self._open_transactions += 1
+        self._at_rest.clear()
+        try:
+            with readable_errors():
+                async with self._sessions.begin() as session:
+                    yield session
+        finally:
+            self._open_transactions -= 1
+            if not self._open_transactions:
+                self._at_rest.set()
 
     async def scrub(self) -> None:
         """Take what was deleted out of SQLite's write-ahead log too; elsewhere there is nothing to do."""

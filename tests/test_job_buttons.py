@@ -168,5 +168,5 @@ async def test_many_pictures_leave_no_views_behind(studio: Server) -> None:
     before = len(studio.bot._connection._view_store._views)
     for seed in range(3):
         await studio.command(studio.ada, "imagine", prompt="a man img", seed=seed)
-    assert len(studio.bot.persistent_views) == 3
+    assert len(studio.bot.persistent_views) == 4
     assert len(studio.bot._connection._view_store._views) == before

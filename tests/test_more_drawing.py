@@ -14,7 +14,7 @@ from bot.commands.edit import edited_prompt
 from bot.commands.mix import shares_of
 from photomaker_core.errors import PromptError, SettingsError
 from photomaker_core.model import PhotoMaker
-from tests.server import Server, settings, upload
+from tests.server import FICTION, Server, settings, upload
 from tests.test_job_buttons import click, drawn, says
 from tests.test_jobs import rows
 
@@ -185,3 +185,21 @@ async def test_anybody_keeps_a_prompt(studio: Server) -> None:
     result = await studio.bob.submit_modal(shown, {"name": "nice", "prompt": "a man img in the sea"})
     assert "Kept the prompt" in says(result)
     assert "in the sea" in (await studio.command(studio.bob, "prompt list")).content
+
+
+async def test_the_examples_of_help_can_be_clicked(studio: Server, tmp_path: Path, tiny_model: PhotoMaker) -> None:
+    shown = await studio.command(studio.ada, "help")
+    assert "no identity yet" in says(await click(studio, studio.ada, shown, "Draw them in a red hat"))
+    for number, name in enumerate(("newton", "lenna")):
+        form = await studio.ada.click(shown, label="Add a person")
+        result = await studio.ada.submit_modal(form, {"name": name, "consent": [FICTION], "photos": [upload(number)]})
+        assert f"Added ⁨**{name}**⁩" in says(result)
+        if name == "newton":
+            assert "two people" in says(await click(studio, studio.ada, shown, "Mix my last two people"))
+    await studio.restart(PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model))
+    drawn_ = await click(studio, studio.ada, shown, "Draw them in a red hat")
+    assert drawn_.response is not None
+    assert "⁨**lenna**⁩" in drawn_.response.content
+    mixed = await click(studio, studio.ada, shown, "Mix my last two people")
+    assert mixed.response is not None
+    assert "⁨**newton**⁩ 50% + ⁨**lenna**⁩ 50%" in mixed.response.content

@@ -95,6 +95,20 @@ async def test_it_is_there_again_after_a_restart(file: Path) -> None:
     await second.close()
 
 
+async def test_closing_lets_transactions_end_and_begins_no_new_ones(file: Path) -> None:
+    database = await Database.open(url(file))
+    identities = IdentityStore(database)
+    async with database.transaction() as session:
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        with pytest.raises(StorageError, match="stopping"):
+            await identities.names(ADA)
+        await session.execute(text("INSERT INTO users VALUES (33, '2026-01-01')"))
+    await closing
+    assert rows(file, "SELECT id FROM users") == [(33,)]
+
+
 @pytest.mark.parametrize("again", ["newton", "NEWTON", "  newton ", "ｎｅｗｔｏｎ"])
 async def test_a_name_is_taken_once_a_member_however_it_is_written(identities: IdentityStore, again: str) -> None:
     await identities.add(ADA, "Newton", PHOTOS, "mine")

@@ -1,39 +1,78 @@
-"""/help: what the bot can do, by examples."""
+"""/help: what the bot can do, by examples that can be clicked."""
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import discord
-from discord import app_commands
+from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.requests import Limits
+from bot.commands.identity_forms import AddForm
+from bot.commands.job_buttons import only_shown
+from bot.commands.studio import Studio
+from bot.errors import say, sentence_for
+from photomaker_core.errors import UserError
 
-_TEXT = """\
+_TEXT: Final = """\
 **I draw people you know.** Add somebody once, then describe pictures of them.
 
-**1. Add a person** with one to four photos in which the face is well seen:
-`/identity add name: newton consent: … photo1: …`
+**1. Add a person** with up to ten photos in which the face is well seen: `/identity add`, or the button below. \
+Or choose Apps > **Save as identity** in the menu of a message with photos.
 **2. Draw them.** Write the trigger word `img` after the word for the person:
 `/imagine prompt: a man img in a red hat`
 `/imagine prompt: a woman img at the beach, smiling style: Cinematic count: 4`
-**3. Blend two people:**
-`/mix id1: newton id2: lenna balance: 70`
+`/edit` does the same by choices, and `/reality` turns a painting or an old photo into a photograph.
+**3. Blend people:** `/mix id1: newton id2: lenna balance: 70`
 
 - The same `seed` with the same settings gives the same picture again.
 - Up to {max_pictures} pictures at once and up to {max_steps} steps.
-- `/identity list`, `show`, `rename` and `delete` are for you alone: nobody else sees or uses your photos. \
-`delete` removes them from the database for good.
-- The buttons under a picture draw it **again** with another seed, **change** its prompt, or **delete** it.
+- Your identities are for you alone unless you share them with `/identity share`; nobody else sees the photos. \
+`/identity delete` removes them from the database for good.
+- The buttons under a picture draw it again, change, enlarge or vary it, or delete it.
+- `/prompt` keeps prompts, `/settings` what you prefer, `/history` what you had drawn, `/queue` what is waiting.
 - `/privacy export` hands you everything I have stored about you; `/privacy delete` removes it for good.
 - Add only people who agree, yourself, or fictional people. Every picture is marked as made by an AI.
 """
+_EXAMPLE: Final = "a person img in a red hat at the beach"
+_PORTRAIT: Final = "a photo of a person img"
 
 
 class HelpCommands(commands.Cog):
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
 
     @app_commands.command(description="How to use this bot, with examples")
     async def help(self, interaction: discord.Interaction) -> None:
-        text = _TEXT.format(max_pictures=self._limits.max_pictures, max_steps=self._limits.max_steps)
-        await interaction.response.send_message(text, ephemeral=True)
+        limits = self._studio.limits
+        text = _TEXT.format(max_pictures=limits.max_pictures, max_steps=limits.max_steps)
+        await interaction.response.send_message(text, view=only_shown(HelpView(self._studio)), ephemeral=True)
+
+
+class HelpView(ui.View):
+    """The examples as buttons; the bot registers one, which answers after a restart too."""
+
+    def __init__(self, studio: Studio) -> None:
+        super().__init__(timeout=None)
+        self._studio = studio
+
+    @ui.button(label="Add a person", style=discord.ButtonStyle.primary, custom_id="photomaker:help:add")
+    async def add(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:
+        await interaction.response.send_modal(AddForm(self._studio.identities))
+
+    @ui.button(label="Draw them in a red hat", custom_id="photomaker:help:draw")
+    async def draw(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:
+        person = await self._studio.person(interaction, None)
+        await interaction.response.defer(thinking=True)
+        await self._studio.draw(interaction, _EXAMPLE, [(person, 1.0)])
+
+    @ui.button(label="Mix my last two people", custom_id="photomaker:help:mix")
+    async def mix(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:
+        people = (await self._studio.identities.store.all_of(interaction.user.id))[-2:]
+        if len(people) < 2:
+            raise UserError("A mix needs two people; add another one first.")
+        await interaction.response.defer(thinking=True)
+        await self._studio.draw(interaction, _PORTRAIT, [(person, 0.5) for person in people])
+
+    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
+        await say(interaction, sentence_for(error, "a button of /help"))

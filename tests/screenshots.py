@@ -1,0 +1,51 @@
+"""Makes the pictures of docs/getting-started.md from the demo's real page: ``python -m tests.screenshots FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.demo_page import Channel, chromium_page, running_demo
+
+PICTURES = "img.attachment-image[alt^='picture-']"
+_SIDE_PX = 128
+
+
+def make(folder: Path) -> None:
+    """Walk through the demo and keep a picture of each station."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data, running_demo(Path(data) / "demo") as address, chromium_page() as page:
+        page.set_viewport_size({"width": 1000, "height": 820})
+        page.goto(address)
+        page.get_by_text("a simulated Discord").first.wait_for()
+        page.screenshot(path=folder / "welcome.png")
+        page.get_by_role("button", name="Add the sample people").click()
+        page.get_by_text("You can draw").first.wait_for()
+        page.get_by_role("button", name="Draw ada", exact=True).click()
+        _wait_for_picture(page, 0)
+        page.screenshot(path=folder / "picture.png")
+        channel = Channel(page)
+        channel.use("mix", id1="ada", id2="noah")
+        _wait_for_picture(page, 1)
+        page.screenshot(path=folder / "mix.png")
+        channel.use("history")
+        page.get_by_role("button", name="Older", exact=True).wait_for()
+        page.screenshot(path=folder / "history.png")
+        page.locator("#viewer-picker").select_option(label="admin")
+        channel.use("admin show")
+        page.get_by_text("Drawing is on").first.wait_for()
+        page.screenshot(path=folder / "admin.png")
+
+
+def _wait_for_picture(page: Page, number: int) -> None:
+    picture = page.locator(PICTURES).nth(number)
+    picture.wait_for()
+    expect(picture).to_have_js_property("naturalWidth", _SIDE_PX, timeout=60_000)
+    picture.scroll_into_view_if_needed()
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
