@@ -18,7 +18,8 @@ from bot.commands.help import HelpCommands, HelpView
 from bot.commands.identity import IdentityCommands
 from bot.commands.identity_forms import SaveAsIdentity
 from bot.commands.imagine import ImagineCommands
-from bot.commands.job_buttons import Desks, JobButtons
+from bot.commands.job_buttons import JobButtons
+from bot.commands.job_forms import Desks
 from bot.commands.mix import MixCommands
 from bot.commands.privacy import ConfirmView, PrivacyCommands
 from bot.commands.prompts import PromptCommands

@@ -11,15 +11,15 @@ import contextlib
 import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import discord
 from aiohttp import web
 from discord import ui
 
+from bot.answering import AnsweringView
 from bot.app import PhotoMakerBot
 from bot.config import ConfigError, Settings
-from bot.errors import say, sentence_for
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
 from photomaker_core.nano.portraits import draw
 
@@ -84,11 +84,11 @@ async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browse
         await bot.close()
 
 
-class _FirstSteps(ui.View):
+class _FirstSteps(AnsweringView):
     """Buttons that do for a visitor what a member does with commands."""
 
     def __init__(self, bot: PhotoMakerBot, samples: Path) -> None:
-        super().__init__(timeout=None)
+        super().__init__()
         self._bot, self._samples = bot, samples
 
     @ui.button(label="Add the sample people", style=discord.ButtonStyle.primary)
@@ -107,9 +107,6 @@ class _FirstSteps(ui.View):
         await interaction.response.defer(thinking=True)
         person = await self._bot.studio.person(interaction, next(iter(_SAMPLE_PEOPLE)))
         await self._bot.studio.draw(interaction, _SAMPLE_PROMPT, [(person, 1.0)])
-
-    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
-        await say(interaction, sentence_for(error, "a button of the demo"))
 
 
 def _sample_photos(folder: Path, name: str) -> list[tuple[str, bytes]]:

@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import discord
@@ -26,6 +25,7 @@ from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.pace import Pace
 from bot.pictures import encode_pictures, encode_preview, encode_thumbnails
+from bot.replies import Replies
 from bot.requests import DrawRequest
 from photomaker_core.generation import Start
 from photomaker_core.images import load_photo
@@ -35,7 +35,6 @@ from storage import Database, JobRecord, JobStore, NewJob, NewResult
 log = logging.getLogger(__name__)
 
 EDIT_INTERVAL_S = 2.0
-TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +86,9 @@ class JobDesk:
         keep_pictures: bool,
         role_weights: Mapping[int, float],
     ) -> None:
-        self._client, self._gpu, self._identities, self._controls = client, gpu, identities, controls
+        self._gpu, self._identities, self._controls = gpu, identities, controls
         self.store, self.gate, self.pace = JobStore(database), gate, Pace()
+        self._replies = Replies(client, self.store)
         self._keep_pictures, self._role_weights = keep_pictures, role_weights
         self._open: dict[int, _OpenJob] = {}
         self._loop = asyncio.get_running_loop()
@@ -214,7 +214,7 @@ class JobDesk:
         if job.previews:
             encoded = await asyncio.to_thread(encode_preview, job.previews)
             files = [discord.File(io.BytesIO(encoded), f"preview-{job.record.id}.jpg")]
-        await self._reply(job, content, files)
+        await self._replies.send(job.record, content, files)
 
     async def _conclude(self, job: _OpenJob, event: Event) -> None:
         earlier = [task for task in (job.edit, job.start_note) if task is not None]
@@ -227,10 +227,10 @@ class JobDesk:
                 case Failed():
                     sentence = sentence_for(event.error, f"job {job.record.id}")
                     await self.store.failed(job.record.id, sentence)
-                    await self._reply(job, sentence, final=True)
+                    await self._replies.send(job.record, sentence, final=True)
                 case Cancelled():
                     await self.store.cancelled(job.record.id)
-                    await self._reply(job, "Cancelled.", final=True)
+                    await self._replies.send(job.record, "Cancelled.", final=True)
         finally:
             self._open.pop(job.record.id, None)
             job.ended.set()
@@ -242,8 +242,8 @@ class JobDesk:
             discord.File(io.BytesIO(content), f"picture-{job.record.id}-{index}.{suffix}")
             for index, content in enumerate(contents, start=1)
         ]
-        await self._reply(
-            job,
+        await self._replies.send(
+            job.record,
             messages.result(job.request, job.dropped_text),
             files,
             final=True,
@@ -257,42 +257,6 @@ class JobDesk:
                 for index, (content, thumbnail) in enumerate(zip(contents, thumbnails, strict=True))
             ],
         )
-
-    async def _reply(
-        self,
-        job: _OpenJob,
-        content: str,
-        files: list[discord.File] | None = None,
-        *,
-        final: bool = False,
-        view: discord.ui.View | None = None,
-    ) -> None:
-        """Edit the interaction's reply while its token lives; after that only what ends a job is posted.
-
-        What ends a job replaces the controls of the running one by ``view``.
-        """
-        record = job.record
-        mentions = discord.AllowedMentions.none()
-        try:
-            if record.interaction_token and datetime.now(UTC) - record.created_at < TOKEN_LIFETIME:
-                webhook = discord.Webhook.partial(
-                    self._client.application_id or 0, record.interaction_token, client=self._client
-                )
-                await webhook.edit_message(
-                    record.message_id or 0,
-                    content=content,
-                    attachments=files or [],
-                    allowed_mentions=mentions,
-                    view=view if final else discord.utils.MISSING,
-                )
-            elif final:
-                channel = self._client.get_partial_messageable(record.channel_id)
-                text = f"<@{record.user_id}> {content}"
-                extra: dict[str, Any] = {} if view is None else {"view": view}
-                posted = await channel.send(text, files=files or [], allowed_mentions=mentions, **extra)
-                await self.store.moved(record.id, posted.id)
-        except discord.HTTPException:
-            log.warning("job %d: the reply could not be updated", record.id, exc_info=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

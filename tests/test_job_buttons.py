@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import simcord
 
-from bot import jobs
+from bot import replies
 from bot.app import PhotoMakerBot
 from photomaker_core.model import PhotoMaker
 from tests.server import Server, settings
@@ -139,7 +139,7 @@ async def test_buttons_of_a_late_result_find_their_job(
 ) -> None:
     await studio.add(studio.ada, "newton")
     await studio.ada.slash(studio.channel, "imagine", prompt="a man img")
-    monkeypatch.setattr(jobs, "TOKEN_LIFETIME", timedelta(0))
+    monkeypatch.setattr(replies, "TOKEN_LIFETIME", timedelta(0))
     hold.set()
     await studio.quiet()
     posted = studio.channel.history()[-1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import jobs
+from bot import jobs, replies
 from bot.app import PhotoMakerBot
 from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
@@ -93,7 +93,7 @@ async def test_after_the_tokens_life_the_picture_comes_as_a_message(
 ) -> None:
     await studio.add(studio.ada, "newton")
     result = await accepted(studio)
-    monkeypatch.setattr(jobs, "TOKEN_LIFETIME", timedelta(0))
+    monkeypatch.setattr(replies, "TOKEN_LIFETIME", timedelta(0))
     hold.set()
     await studio.quiet()
     assert result.response.attachments == []  # type: ignore[attr-defined]

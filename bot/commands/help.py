@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
+from bot.answering import AnsweringView, only_shown
 from bot.commands.identity_forms import AddForm
-from bot.commands.job_buttons import only_shown
 from bot.commands.studio import Studio
-from bot.errors import say, sentence_for
 from photomaker_core.errors import UserError
 
 _TEXT: Final = """\
@@ -49,11 +48,13 @@ class HelpCommands(commands.Cog):
         await interaction.response.send_message(text, view=only_shown(HelpView(self._studio)), ephemeral=True)
 
 
-class HelpView(ui.View):
-    """The examples as buttons; the bot registers one, which answers after a restart too."""
+class HelpView(AnsweringView):
+    """The examples as buttons."""
+
+    doing = "a button of /help"
 
     def __init__(self, studio: Studio) -> None:
-        super().__init__(timeout=None)
+        super().__init__()
         self._studio = studio
 
     @ui.button(label="Add a person", style=discord.ButtonStyle.primary, custom_id="photomaker:help:add")
@@ -73,6 +74,3 @@ class HelpView(ui.View):
             raise UserError("A mix needs two people; add another one first.")
         await interaction.response.defer(thinking=True)
         await self._studio.draw(interaction, _PORTRAIT, [(person, 0.5) for person in people])
-
-    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
-        await say(interaction, sentence_for(error, "a button of /help"))

@@ -12,7 +12,7 @@ from discord import app_commands, ui
 from discord.ext import commands
 from PIL import Image, ImageDraw
 
-from bot.errors import say, sentence_for
+from bot.answering import AnsweringForm
 from bot.identities import MAX_PHOTOS, AddedPhotos, IdentityDesk, Upload
 from bot.messages import counted
 from bot.names import MAX_NAME_CHARACTERS, shown
@@ -26,16 +26,13 @@ _MODEL_SIDE_PX: Final = 224
 _SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic")
 
 
-class _PhotoForm(ui.Modal):
-    """A form whose failures become sentences that only its member sees."""
+class _PhotoForm(AnsweringForm):
+    """A form that takes photos."""
 
     def __init__(self, identities: IdentityDesk, title: str) -> None:
         super().__init__(title=title)
         self._identities = identities
         self.photos: ui.FileUpload[_PhotoForm] = ui.FileUpload(custom_id="photos", min_values=1, max_values=MAX_PHOTOS)
-
-    async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
-        await say(interaction, sentence_for(error, "a form"))
 
 
 class AddForm(_PhotoForm):

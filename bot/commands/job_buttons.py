@@ -7,21 +7,18 @@ registers one view of each kind when it starts.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import ui
 
-from bot.commands.prompts import keep_prompt
+from bot.answering import AnsweringView, only_shown
+from bot.commands.job_forms import ChangeForm, Desks, KeepForm, ReportForm
 from bot.commands.studio import fresh_seed
-from bot.errors import say, sentence_for
-from bot.jobs import JobDesk
-from bot.reports import Reports
-from bot.requests import DEFAULT_STYLE_STRENGTH, MAX_PROMPT_CHARACTERS, DrawRequest, Limits, checked_request
-from photomaker_core.errors import SettingsError, UserError
-from storage import JobRecord, PromptStore
+from bot.requests import DEFAULT_STYLE_STRENGTH, DrawRequest
+from photomaker_core.errors import UserError
+from storage import JobRecord
 
 _GONE: Final = "I do not know this picture any more. Draw a new one with /imagine."
 _LIKENESS_STEP: Final = 10.0
@@ -45,16 +42,6 @@ REWORKS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Desks:
-    """What the buttons work with. ``jobs`` is asked at each click: it does not exist before the bot runs."""
-
-    jobs: Callable[[], JobDesk]
-    prompts: PromptStore
-    reports: Reports
-    limits: Limits
-
-
 class JobButtons:
     """Makes the views."""
 
@@ -76,21 +63,12 @@ class JobButtons:
         return only_shown(view)
 
 
-def only_shown(view: ui.View) -> ui.View:
-    """A view that listens to nobody: discord.py would otherwise keep one in memory for every message."""
-    view.stop()
-    return view
-
-
-class _JobView(ui.View):
-    """A persistent view whose failures become sentences that only the clicking member sees."""
+class _JobView(AnsweringView):
+    """A view under a job's message."""
 
     def __init__(self, desks: Desks) -> None:
-        super().__init__(timeout=None)
+        super().__init__()
         self._desks = desks
-
-    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
-        await say(interaction, sentence_for(error, "a button"))
 
     async def _job(self, interaction: discord.Interaction) -> JobRecord:
         """The job of the clicked message; raises :class:`UserError` when it is gone."""
@@ -139,7 +117,7 @@ class _DoneView(_JobView):
     async def change(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """A form with the prompt, the negative prompt and the seed."""
         record = await self._own_job(interaction)
-        await interaction.response.send_modal(_ChangeModal(self._desks, _whole(record)))
+        await interaction.response.send_modal(ChangeForm(self._desks, _whole(record)))
 
     @ui.button(label="More like them", custom_id="photomaker:person", row=0)
     async def more_person(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
@@ -194,12 +172,12 @@ class _DoneView(_JobView):
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """A form with a name for the prompt; anybody may keep anybody's prompt."""
         record = await self._job(interaction)
-        await interaction.response.send_modal(_KeepModal(self._desks.prompts, _whole(record).prompt))
+        await interaction.response.send_modal(KeepForm(self._desks.prompts, _whole(record).prompt))
 
     @ui.button(label="Report", emoji="🚩", custom_id="photomaker:report", row=3)
     async def report(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """A form for what is wrong with the picture; anybody may report."""
-        await interaction.response.send_modal(_ReportModal(self._desks.reports, await self._job(interaction)))
+        await interaction.response.send_modal(ReportForm(self._desks.reports, await self._job(interaction)))
 
     async def _with_strength(self, interaction: discord.Interaction, difference: float) -> None:
         request = _whole(await self._own_job(interaction))
@@ -246,103 +224,3 @@ def _rework_options(count: int) -> list[discord.SelectOption]:
         for number in range(min(count, 8))
         for kind, rework in REWORKS.items()
     ]
-
-
-class _Modal(ui.Modal):
-    """A form whose failures become sentences that only its member sees."""
-
-    async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
-        await say(interaction, sentence_for(error, "a form"))
-
-
-class _ChangeModal(_Modal, title="Draw it differently"):
-    """What the member changes becomes a new job; all else stays as it was."""
-
-    def __init__(self, desks: Desks, request: DrawRequest) -> None:
-        super().__init__()
-        self._desks, self._request = desks, request
-        self.prompt: ui.TextInput[_ChangeModal] = ui.TextInput(
-            custom_id="prompt",
-            style=discord.TextStyle.paragraph,
-            default=request.prompt,
-            max_length=MAX_PROMPT_CHARACTERS,
-        )
-        self.negative: ui.TextInput[_ChangeModal] = ui.TextInput(
-            custom_id="negative", default=request.negative, required=False, max_length=MAX_PROMPT_CHARACTERS
-        )
-        self.seed: ui.TextInput[_ChangeModal] = ui.TextInput(
-            custom_id="seed", default=str(request.seed), required=False, max_length=20
-        )
-        for text, description, field in (
-            ("Prompt", None, self.prompt),
-            ("What should not be in the picture", None, self.negative),
-            ("Seed", "The same seed keeps the composition; empty it for a new one", self.seed),
-        ):
-            self.add_item(ui.Label(text=text, description=description, component=field))
-
-    async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        old, limits = self._request, self._desks.limits
-        checked = checked_request(
-            prompt=self.prompt.value,
-            identities=old.identities,
-            limits=limits,
-            fresh_seed=fresh_seed(),
-            style=old.style,
-            aspect=old.aspect,
-            steps=min(old.steps, limits.max_steps),
-            guidance=old.guidance,
-            seed=_whole_number(self.seed.value),
-            count=min(old.count, limits.max_pictures),
-            negative=self.negative.value,
-            guild_id=interaction.guild_id,
-            quality=old.quality,
-            style_strength=old.style_strength,
-            lora=old.lora,
-        )
-        await interaction.response.defer(thinking=True)
-        await self._desks.jobs().accept(interaction, checked)
-
-
-class _KeepModal(_Modal, title="Keep this prompt"):
-    def __init__(self, prompts: PromptStore, prompt: str) -> None:
-        super().__init__()
-        self._prompts = prompts
-        self.name: ui.TextInput[_KeepModal] = ui.TextInput(custom_id="name", max_length=32)
-        self.prompt: ui.TextInput[_KeepModal] = ui.TextInput(
-            custom_id="prompt",
-            style=discord.TextStyle.paragraph,
-            default=prompt,
-            max_length=MAX_PROMPT_CHARACTERS,
-        )
-        self.add_item(ui.Label(text="Name", component=self.name))
-        self.add_item(ui.Label(text="Prompt", component=self.prompt))
-
-    async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        told = await keep_prompt(self._prompts, interaction.user.id, self.name.value, self.prompt.value)
-        await say(interaction, told)
-
-
-class _ReportModal(_Modal, title="Report this picture"):
-    def __init__(self, reports: Reports, record: JobRecord) -> None:
-        super().__init__()
-        self._reports, self._record = reports, record
-        self.reason: ui.TextInput[_ReportModal] = ui.TextInput(
-            custom_id="reason", style=discord.TextStyle.paragraph, max_length=500
-        )
-        self.add_item(
-            ui.Label(text="What is wrong with it?", description="The moderators will read it", component=self.reason)
-        )
-
-    async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        told = await self._reports.report(interaction, self._record, self.reason.value)
-        await interaction.followup.send(told, ephemeral=True)
-
-
-def _whole_number(text: str) -> int | None:
-    if not text.strip():
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(f"A seed is a whole number; “{text}” is not.") from None

@@ -8,14 +8,13 @@ import json
 import zipfile
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.commands.job_buttons import only_shown
-from bot.errors import say, sentence_for
+from bot.answering import AnsweringView, only_shown
 from bot.jobs import JobDesk
 from bot.messages import counted
 from photomaker_core.errors import UserError
@@ -67,11 +66,13 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         return None
 
 
-class ConfirmView(ui.View):
-    """Deletes the clicking member's data; the bot registers one, which answers after a restart too."""
+class ConfirmView(AnsweringView):
+    """Deletes the clicking member's data."""
+
+    doing = "/privacy delete"
 
     def __init__(self, store: PrivacyStore, jobs: JobDesk) -> None:
-        super().__init__(timeout=None)
+        super().__init__()
         self._store, self._jobs = store, jobs
 
     @ui.button(label="Delete everything", style=discord.ButtonStyle.danger, custom_id="photomaker:forget")
@@ -84,9 +85,6 @@ class ConfirmView(ui.View):
     @ui.button(label="Keep it", style=discord.ButtonStyle.secondary, custom_id="photomaker:remember")
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:
         await interaction.response.edit_message(content="Nothing was deleted.", view=None)
-
-    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
-        await say(interaction, sentence_for(error, "/privacy delete"))
 
 
 def packed(data: UserData) -> bytes:

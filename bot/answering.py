@@ -1,0 +1,37 @@
+"""Views and forms whose failures become sentences that only the member who used them sees."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+import discord
+from discord import ui
+
+from bot.errors import say, sentence_for
+
+V = TypeVar("V", bound=ui.View)
+
+
+class AnsweringView(ui.View):
+    """A view that never times out; the bot registers one of each kind, which answers after a restart too."""
+
+    doing: ClassVar[str] = "a button"
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+
+    async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
+        await say(interaction, sentence_for(error, self.doing))
+
+
+class AnsweringForm(ui.Modal):
+    """A form."""
+
+    async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
+        await say(interaction, sentence_for(error, f"the form “{self.title}”"))
+
+
+def only_shown(view: V) -> V:
+    """A view that listens to nobody: discord.py would otherwise keep one in memory for every message."""
+    view.stop()
+    return view

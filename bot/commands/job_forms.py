@@ -1,0 +1,122 @@
+"""The forms behind the buttons under a picture: change it, keep its prompt, report it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import discord
+from discord import ui
+
+from bot.answering import AnsweringForm
+from bot.commands.prompts import keep_prompt
+from bot.commands.studio import fresh_seed
+from bot.errors import say
+from bot.jobs import JobDesk
+from bot.reports import Reports
+from bot.requests import MAX_PROMPT_CHARACTERS, DrawRequest, Limits, checked_request
+from photomaker_core.errors import SettingsError
+from storage import JobRecord, PromptStore
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """What the buttons work with. ``jobs`` is asked at each click: it does not exist before the bot runs."""
+
+    jobs: Callable[[], JobDesk]
+    prompts: PromptStore
+    reports: Reports
+    limits: Limits
+
+
+class ChangeForm(AnsweringForm, title="Draw it differently"):
+    """What the member changes becomes a new job; all else stays as it was."""
+
+    def __init__(self, desks: Desks, request: DrawRequest) -> None:
+        super().__init__()
+        self._desks, self._request = desks, request
+        self.prompt: ui.TextInput[ChangeForm] = ui.TextInput(
+            custom_id="prompt",
+            style=discord.TextStyle.paragraph,
+            default=request.prompt,
+            max_length=MAX_PROMPT_CHARACTERS,
+        )
+        self.negative: ui.TextInput[ChangeForm] = ui.TextInput(
+            custom_id="negative", default=request.negative, required=False, max_length=MAX_PROMPT_CHARACTERS
+        )
+        self.seed: ui.TextInput[ChangeForm] = ui.TextInput(
+            custom_id="seed", default=str(request.seed), required=False, max_length=20
+        )
+        for text, description, field in (
+            ("Prompt", None, self.prompt),
+            ("What should not be in the picture", None, self.negative),
+            ("Seed", "The same seed keeps the composition; empty it for a new one", self.seed),
+        ):
+            self.add_item(ui.Label(text=text, description=description, component=field))
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        old, limits = self._request, self._desks.limits
+        checked = checked_request(
+            prompt=self.prompt.value,
+            identities=old.identities,
+            limits=limits,
+            fresh_seed=fresh_seed(),
+            style=old.style,
+            aspect=old.aspect,
+            steps=min(old.steps, limits.max_steps),
+            guidance=old.guidance,
+            seed=_whole_number(self.seed.value),
+            count=min(old.count, limits.max_pictures),
+            negative=self.negative.value,
+            guild_id=interaction.guild_id,
+            quality=old.quality,
+            style_strength=old.style_strength,
+            lora=old.lora,
+        )
+        await interaction.response.defer(thinking=True)
+        await self._desks.jobs().accept(interaction, checked)
+
+
+class KeepForm(AnsweringForm, title="Keep this prompt"):
+    def __init__(self, prompts: PromptStore, prompt: str) -> None:
+        super().__init__()
+        self._prompts = prompts
+        self.name: ui.TextInput[KeepForm] = ui.TextInput(custom_id="name", max_length=32)
+        self.prompt: ui.TextInput[KeepForm] = ui.TextInput(
+            custom_id="prompt",
+            style=discord.TextStyle.paragraph,
+            default=prompt,
+            max_length=MAX_PROMPT_CHARACTERS,
+        )
+        self.add_item(ui.Label(text="Name", component=self.name))
+        self.add_item(ui.Label(text="Prompt", component=self.prompt))
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        told = await keep_prompt(self._prompts, interaction.user.id, self.name.value, self.prompt.value)
+        await say(interaction, told)
+
+
+class ReportForm(AnsweringForm, title="Report this picture"):
+    def __init__(self, reports: Reports, record: JobRecord) -> None:
+        super().__init__()
+        self._reports, self._record = reports, record
+        self.reason: ui.TextInput[ReportForm] = ui.TextInput(
+            custom_id="reason", style=discord.TextStyle.paragraph, max_length=500
+        )
+        self.add_item(
+            ui.Label(text="What is wrong with it?", description="The moderators will read it", component=self.reason)
+        )
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        told = await self._reports.report(interaction, self._record, self.reason.value)
+        await interaction.followup.send(told, ephemeral=True)
+
+
+def _whole_number(text: str) -> int | None:
+    if not text.strip():
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"A seed is a whole number; “{text}” is not.") from None
