@@ -29,6 +29,7 @@ test: lint ## Run every check and every test
 bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (about five minutes)
 	$(BIN)/photomaker bench
 	$(BIN)/python -m storage.benchmark
+	$(BIN)/python -m bot.benchmark
 
 docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the code
 	$(BIN)/photomaker-bot commands > docs/commands.md

@@ -35,16 +35,22 @@ class MLP(nn.Module):
 
 
 class FuseModule(nn.Module):
-    """Fuses one class token with one ID feature (PhotoMaker, section 3.1.2)."""
+    """Fuses one class token with one ID feature (PhotoMaker, section 3.1.2).
+
+    One that was trained without seeing the class word, for the paper's ablation, must draw so too.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.mlp1 = MLP(2 * width, width, width, residual=False)
         self.mlp2 = MLP(width, width, width, residual=True)
         self.layer_norm = nn.LayerNorm(width)
+        self.sees_class_word = True
 
     def forward(self, class_tokens: Tensor, id_features: Tensor) -> Tensor:
         """``class_tokens`` and ``id_features``: [M, D]; returns the stacked ID embedding [M, D]."""
+        if not self.sees_class_word:
+            class_tokens = torch.zeros_like(class_tokens)
         fused = self.mlp1(torch.cat([class_tokens, id_features], dim=-1)) + class_tokens
         stacked: Tensor = self.layer_norm(self.mlp2(fused))
         return stacked

@@ -125,6 +125,21 @@ def test_training_goes_on_from_an_adapter_with_its_lora(dataset: Path, tmp_path:
     assert train(again, tmp_path) == 2
 
 
+def test_an_ablated_adapter_is_another(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    exports = []
+    for name, option in (("whole", {}), ("average", {"average_photos": True}), ("blind", {"fuse_class_word": False})):
+        changed = config | {"output": name, "options": config["options"] | option | {"id_learning_rate": 1e-3}}
+        assert train(changed, tmp_path) == 0
+        exports.append(load_file(tmp_path / "runs" / name / "export" / "photomaker-v1.safetensors"))
+    weight = "id_encoder.fuse_module.mlp1.fc1.weight"
+    whole, average, blind = (one[weight].float() for one in exports)
+    assert (whole - average).abs().max() > 1e-4
+    assert (whole - blind).abs().max() > 1e-4
+    tower = config | {"output": "tower", "inputs": {"base": str(TINY_BASE), "vision": str(TINY_ADAPTER)}}
+    assert train(tower, tmp_path) == 0
+
+
 def test_people_with_one_picture_are_left_out(pictures: FolderPictures) -> None:
     examples = pictures.random_examples(50, Random(0))
     assert {example.identity for example in examples} == {0, 1}

@@ -48,6 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=5.0)
     add_speed_levers(parser)
     parser.add_argument("--scheduler", default="euler")
+    parser.add_argument(
+        "--ablated",
+        nargs="+",
+        choices=("average", "no-fusion"),
+        default=[],
+        help="the adapter was trained so: draw with it in the same way",
+    )
     parser.add_argument("--mix", type=int, metavar="PAIRS", help="instead: the mixing study with so many pairs")
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
     parser.add_argument("--dreambooth-rate", type=float, default=1e-4, metavar="RATE", help="its learning rate")
@@ -87,6 +94,7 @@ def evaluate(options: argparse.Namespace) -> int:
     face = InsightFaceEmbedder(options.insightface) if options.insightface else None
     networks = _networks(options, face)
     model = load_photomaker(options.base, options.adapter, face_embedder=face)
+    model.id_encoder.fuse_module.sees_class_word = "no-fusion" not in options.ablated
     side = model.base.side_px
     settings = GenerationSettings(
         side,
@@ -139,7 +147,7 @@ def _methods(
             for strength in options.style_strength:
                 name = "PhotoMaker" + f" N={photos}" * several[0] + f" {strength:g} %" * several[1]
                 changed = replace(settings, style_strength_ratio=strength)
-                made.append(partial(PhotoMakerMethod, model, changed, photos, name))
+                made.append(partial(PhotoMakerMethod, model, changed, photos, name, "average" in options.ablated))
     load = partial(load_photomaker, options.base, options.adapter, face_embedder=face, use_lora=False)
     if "dreambooth" in options.methods:
         training = DreamBooth(steps=options.dreambooth_steps, learning_rate=options.dreambooth_rate, batch_size=4)

@@ -45,17 +45,19 @@ class Method(Protocol):
 
 @dataclass(slots=True)
 class PhotoMakerMethod:
-    """The ID photos through the ID encoder; ``photos`` is how many of them."""
+    """The ID photos through the ID encoder; ``photos`` is how many of them, ``average`` takes their mean."""
 
     model: PhotoMaker
     settings: GenerationSettings
     photos: int = 4
     name: str = "PhotoMaker"
+    average: bool = False
 
     def personalise(self, person: Person) -> Drawer:
-        return drawer(
-            self.model, self.settings, person.class_word, self.model.encode_photos(person.photos[: self.photos])
-        )
+        features = self.model.encode_photos(person.photos[: self.photos])
+        if self.average:
+            features = features.mean(0, keepdim=True)
+        return drawer(self.model, self.settings, person.class_word, features)
 
 
 @dataclass(slots=True)

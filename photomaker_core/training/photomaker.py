@@ -31,7 +31,8 @@ class PhotoMakerStage:
     """Draws each target picture from one to four other pictures of the same person.
 
     ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
-    a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's LoRA to go on with.
+    a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's LoRA to go on with. With
+    ``average_photos`` a person is the mean of their ID features instead of the stack (the paper's ablation).
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class PhotoMakerStage:
         masked_loss: float = 0.5,
         most_id_photos: int = 4,
         lora_start: Mapping[str, Tensor] | None = None,
+        average_photos: bool = False,
     ) -> None:
         self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
         self._pictures, self._objective = pictures, objective
         self._learning_rates = (lora_learning_rate, id_learning_rate)
         self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
+        self._average_photos = average_photos
         self._text = TextEncoders(
             (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
         )
@@ -91,6 +94,8 @@ class PhotoMakerStage:
         pixels = self._pictures.id_pixels([one for group in photos for one in group], side_px, rng)
         features = self._id_encoder.features(pixels.to(self._pipeline.device)).flatten(1, 2)
         stacks = list(features.split([len(group) for group in photos]))
+        if self._average_photos:
+            stacks = [stack.mean(0, keepdim=True) for stack in stacks]
         text = self._merged([place_trigger(caption).text for caption in captions], stacks)
         text = drop_text(self._text, text, self._null_text, rng)
         whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)

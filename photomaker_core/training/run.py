@@ -179,6 +179,7 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         pipeline.unet.enable_gradient_checkpointing()
     torch.manual_seed(config.loop.seed)
     encoder, lora_start = _adapter_to_train(config, work, pipeline)
+    encoder.fuse_module.sees_class_word = options.get("fuse_class_word", True)
     return PhotoMakerStage(
         pipeline,
         encoder.to(device),
@@ -191,24 +192,32 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         masked_loss=options.get("masked_loss", 0.5),
         most_id_photos=options.get("most_id_photos", 4),
         lora_start=lora_start,
+        average_photos=options.get("average_photos", False),
     )
 
 
 def _adapter_to_train(
     config: TrainConfig, work: Path, pipeline: StableDiffusionXLPipeline
 ) -> tuple[IdEncoder, dict[str, Tensor]]:
-    """The adapter ``inputs.start``, to go on with, or a new ID encoder around the vision tower ``inputs.vision``."""
+    """The adapter ``inputs.start``, to go on with, or a new ID encoder around the tower ``inputs.vision``."""
     if "start" in config.inputs:
         start = load_adapter(Path(config.input("start", work)))
         ranks = {len(value) for name, value in start.lora_weights.items() if name.endswith("lora.down.weight")}
         if ranks - {config.option("lora_rank")}:
             raise UserError(f"options.lora_rank must be that of the adapter to go on with, {max(ranks)}.")
         return start.id_encoder, start.lora_weights
-    tower = CLIPVisionModel.from_pretrained(config.input("vision", work))
+    tower = _vision_tower(config.input("vision", work))
     projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
     encoder = IdEncoder(tower.config, projections)
     encoder.vision_model.load_state_dict(tower.state_dict())
     return encoder, {}
+
+
+def _vision_tower(source: str) -> CLIPVisionModel:
+    """A transformers folder or hub id, or an adapter file: then its vision tower alone."""
+    if source.endswith(".safetensors"):
+        return load_adapter(Path(source)).id_encoder.vision_model
+    return CLIPVisionModel.from_pretrained(source)
 
 
 def _base_dtype(config: TrainConfig) -> torch.dtype:
