@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import discord
+from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.admin import AdminCommands
@@ -52,6 +53,8 @@ class PhotoMakerBot(commands.Bot):
             help_command=None,
             tree_cls=CommandTree,
             allowed_mentions=discord.AllowedMentions.none(),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
         )
         self.settings = settings
         self.limits = Limits(

@@ -19,6 +19,8 @@ _MAX_WORD_CHARACTERS: Final = 60
 
 
 @app_commands.guild_only()
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+@app_commands.allowed_installs(guilds=True, users=False)
 @app_commands.default_permissions(manage_guild=True)
 class AdminCommands(commands.GroupCog, group_name="admin", group_description="Rules of this server"):
     """For members who may manage the server; Discord hides it from others, and each call is checked anew."""
