@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import io
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -25,7 +24,7 @@ from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.pace import Pace
 from bot.pictures import encode_pictures, encode_preview, encode_thumbnails
-from bot.replies import Replies
+from bot.replies import Attached, Replies
 from bot.requests import DrawRequest
 from photomaker_core.generation import Start
 from photomaker_core.images import load_photo
@@ -213,7 +212,7 @@ class JobDesk:
         files = []
         if job.previews:
             encoded = await asyncio.to_thread(encode_preview, job.previews)
-            files = [discord.File(io.BytesIO(encoded), f"preview-{job.record.id}.jpg")]
+            files = [Attached(f"preview-{job.record.id}.jpg", encoded)]
         await self._replies.send(job.record, content, files)
 
     async def _conclude(self, job: _OpenJob, event: Event) -> None:
@@ -239,7 +238,7 @@ class JobDesk:
         suffix, contents = await asyncio.to_thread(encode_pictures, finished.pictures)
         thumbnails = await asyncio.to_thread(encode_thumbnails, finished.pictures)
         files = [
-            discord.File(io.BytesIO(content), f"picture-{job.record.id}-{index}.{suffix}")
+            Attached(f"picture-{job.record.id}-{index}.{suffix}", content)
             for index, content in enumerate(contents, start=1)
         ]
         await self._replies.send(

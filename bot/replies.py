@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +18,14 @@ log = logging.getLogger(__name__)
 TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file to attach."""
+
+    name: str
+    content: bytes
+
+
 class Replies:
     """Writes to Discord for the job desk."""
 
@@ -25,14 +36,15 @@ class Replies:
         self,
         record: JobRecord,
         content: str,
-        files: list[discord.File] | None = None,
+        files: Sequence[Attached] = (),
         *,
         final: bool = False,
         view: discord.ui.View | None = None,
     ) -> None:
         """Edit the interaction's reply while its token lives; after that only what ends a job is posted.
 
-        What ends a job replaces the controls of the running one by ``view``.
+        It is posted where the job was asked for, or to the member directly where the bot may not write there. What ends
+        a job replaces the controls of the running one by ``view``.
         """
         mentions = discord.AllowedMentions.none()
         try:
@@ -43,15 +55,28 @@ class Replies:
                 await webhook.edit_message(
                     record.message_id or 0,
                     content=content,
-                    attachments=files or [],
+                    attachments=_as_files(files),
                     allowed_mentions=mentions,
                     view=view if final else discord.utils.MISSING,
                 )
             elif final:
-                channel = self._client.get_partial_messageable(record.channel_id)
                 text = f"<@{record.user_id}> {content}"
-                extra: dict[str, Any] = {} if view is None else {"view": view}
-                posted = await channel.send(text, files=files or [], allowed_mentions=mentions, **extra)
+                posted = await self._post(record, text, files, {} if view is None else {"view": view})
                 await self._store.moved(record.id, posted.id)
         except discord.HTTPException:
             log.warning("job %d: the reply could not be updated", record.id, exc_info=True)
+
+    async def _post(
+        self, record: JobRecord, text: str, files: Sequence[Attached], extra: dict[str, Any]
+    ) -> discord.Message:
+        how = {"allowed_mentions": discord.AllowedMentions.none(), **extra}
+        try:
+            channel = self._client.get_partial_messageable(record.channel_id)
+            return await channel.send(text, files=_as_files(files), **how)
+        except (discord.Forbidden, discord.NotFound):
+            user = await self._client.fetch_user(record.user_id)
+            return await user.send(text, files=_as_files(files), **how)
+
+
+def _as_files(files: Sequence[Attached]) -> list[discord.File]:
+    return [discord.File(io.BytesIO(one.content), one.name) for one in files]

@@ -102,6 +102,22 @@ async def test_after_the_tokens_life_the_picture_comes_as_a_message(
     assert len(posted.attachments) == 1
 
 
+async def test_a_late_picture_for_a_channel_that_is_closed_comes_as_a_direct_message(
+    studio: Server, tmp_path: Path, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await studio.add(studio.ada, "newton")
+    await accepted(studio)
+    monkeypatch.setattr(replies, "TOKEN_LIFETIME", timedelta(0))
+    studio.env.inject_error("POST", f"/channels/{studio.channel.id}/messages", status=403, code=50001)
+    hold.set()
+    await studio.quiet()
+    ((message,),) = rows(tmp_path, "SELECT message_id FROM jobs")
+    assert message not in [one.id for one in studio.channel.history()]
+    posts = [one.path for one in studio.env.http_requests if one.method == "POST" and one.path.endswith("/messages")]
+    assert len(posts) == 2
+    assert str(studio.channel.id) not in posts[-1]
+
+
 async def test_a_job_older_than_its_token_survives_a_restart(
     studio: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event
 ) -> None:
