@@ -108,7 +108,11 @@ async def test_a_shared_identity_is_drawn_until_it_is_taken_back(studio: Server)
     for command in ("identity show", "identity delete"):
         refused = await studio.command(studio.bob, command, name="newton")
         assert "no identity called" in refused.content
+    await studio.command(studio.bob, "identity default", name=choice["value"])
+    assert len((await studio.command(studio.bob, "imagine", prompt="a man img")).attachments) == 1
     await studio.command(studio.ada, "identity unshare", name="newton")
+    assert "cannot be drawn here any more" in (await studio.command(studio.bob, "imagine", prompt="a man img")).content
+    assert "cannot be drawn here any more" in (await studio.command(studio.bob, "settings")).content
     again = await studio.bob.click(drawn, label="Again")
     await studio.quiet()
     assert again.response is not None

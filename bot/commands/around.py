@@ -18,7 +18,7 @@ from bot.jobs import OpenJob
 from bot.names import shown
 from bot.requests import DrawRequest
 from photomaker_core.styles import STYLES
-from storage import PastJob, Preferences
+from storage import NotFoundError, PastJob, Preferences
 
 _PAGE: Final = 4
 _SHOWN_PROMPT: Final = 200
@@ -79,10 +79,11 @@ class AroundCommands(commands.Cog):
     async def _shown(self, interaction: discord.Interaction, preferences: Preferences) -> str:
         person = "the one you added last"
         if preferences.identity_id is not None:
-            info = await self._studio.identities.store.usable(
-                interaction.user.id, interaction.guild_id, preferences.identity_id
-            )
-            person = shown(info.name)
+            try:
+                info = await self._studio.person(interaction, None)
+                person = shown(info.name)
+            except NotFoundError as error:
+                person = str(error)
         limits = self._studio.limits
         return (
             f"Person: {person}\nStyle: {preferences.style or 'None'}\nAspect: {preferences.aspect or 'square'}\n"

@@ -48,7 +48,10 @@ class AddForm(_PhotoForm):
         super().__init__(identities, "Add a person")
         self._attachments = attachments
         self.name: ui.TextInput[AddForm] = ui.TextInput(
-            custom_id="name", default=name, max_length=MAX_NAME_CHARACTERS, placeholder="newton"
+            custom_id="name",
+            default=name[:MAX_NAME_CHARACTERS] if name else None,
+            max_length=MAX_NAME_CHARACTERS,
+            placeholder="newton",
         )
         self.consent: ui.Select[AddForm] = ui.Select(
             custom_id="consent",

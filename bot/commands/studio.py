@@ -45,7 +45,13 @@ class Studio:
             return await store.find_usable(user_id, guild_id, name)
         default = (await self.identities.preferences.of(user_id)).identity_id
         if default is not None:
-            return await store.usable(user_id, guild_id, default)
+            try:
+                return await store.usable(user_id, guild_id, default)
+            except NotFoundError:
+                raise NotFoundError(
+                    "Your default person cannot be drawn here any more: it was deleted, or is not shared with you. "
+                    "Name somebody, or choose another with /identity default."
+                ) from None
         own = await store.all_of(user_id)
         if not own:
             raise NotFoundError("You have no identity yet. Add one first: /identity add with a name and some photos.")
