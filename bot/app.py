@@ -32,7 +32,7 @@ from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.jobs import Controls, JobDesk
 from bot.reports import Reports
-from bot.requests import Limits
+from bot.requests import Limits, Turbo
 from photomaker_core.compilation import compile_from
 from photomaker_core.errors import UserError
 from photomaker_core.faces import InsightFaceEmbedder
@@ -63,6 +63,7 @@ class PhotoMakerBot(commands.Bot):
             settings.default_steps,
             settings.default_guidance,
             tuple(settings.photomaker_style_loras),
+            Turbo(settings.turbo_steps, settings.turbo_scheduler) if settings.photomaker_turbo_lora else None,
         )
         self.gpu = GpuThread(load or model_loader(settings, compiled=settings.photomaker_compiled), settings.max_batch)
         self.database: Database
@@ -158,7 +159,7 @@ def model_loader(settings: Settings, *, compiled: Path | None = None) -> Callabl
             settings.photomaker_adapter,
             base_config=settings.photomaker_base_config,
             face_embedder=InsightFaceEmbedder(folder) if folder else None,
-            style_loras=settings.photomaker_style_loras,
+            style_loras=settings.loras,
             fuse_lora=settings.photomaker_fuse_lora,
             memory_plan=settings.memory_plan,
             layout=UnetLayout(settings.photomaker_channels_last, settings.photomaker_fused_qkv),

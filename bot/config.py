@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.requests import TURBO_LORA
 from photomaker_core.errors import UserError
 from photomaker_core.memory_plans import PLANS_BY_NAME, MemoryPlan
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
@@ -32,6 +33,9 @@ class Settings(BaseSettings):
     photomaker_adapter: Path = NANO_ADAPTER
     photomaker_insightface_dir: Path | None = None
     photomaker_style_loras: dict[str, Path] = Field(default_factory=dict)
+    photomaker_turbo_lora: Path | None = None
+    turbo_steps: int = Field(default=8, ge=1, le=100)
+    turbo_scheduler: Literal["lcm", "tcd", "euler", "ddim"] = "lcm"
     photomaker_fuse_lora: bool = False
     photomaker_channels_last: bool = False
     photomaker_fused_qkv: bool = False
@@ -57,6 +61,12 @@ class Settings(BaseSettings):
     def memory_plan(self) -> MemoryPlan | None:
         """The plan that the operator chose, or ``None`` for the fastest that fits."""
         return PLANS_BY_NAME.get(self.photomaker_memory_plan)
+
+    @property
+    def loras(self) -> dict[str, Path]:
+        """Every LoRA to load beside the adapter's, by name."""
+        turbo = {} if self.photomaker_turbo_lora is None else {TURBO_LORA: self.photomaker_turbo_lora}
+        return {**self.photomaker_style_loras, **turbo}
 
     @property
     def is_nano(self) -> bool:

@@ -28,14 +28,24 @@ class IdentityShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Turbo:
+    """How a distilled LoRA (LCM, Hyper-SD, Lightning) that the operator has loaded wants to be used."""
+
+    steps: int
+    scheduler: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """What the operator allows, and what is taken where a member says nothing; ``loras`` are the style LoRAs' names."""
+    """What the operator allows, and what is taken where a member says nothing; ``loras`` are the style LoRAs' names,
+    ``turbo`` is there where a distilled LoRA is loaded."""
 
     max_steps: int
     max_pictures: int
     default_steps: int
     default_guidance: float
     loras: tuple[str, ...] = ()
+    turbo: Turbo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +55,18 @@ class Quality:
     steps: float = 1.0
     scheduler: str = "euler"
     guidance_every: int = 1
-    cache_every: int = 1
 
 
 QUALITIES: Final = {
+    "turbo": Quality(),
     "fast": Quality(steps=0.6, scheduler="dpmpp_2m", guidance_every=2),
     "normal": Quality(),
     "best": Quality(steps=1.6),
 }
 DEFAULT_QUALITY: Final = "normal"
+TURBO: Final = "turbo"
+TURBO_LORA: Final = "turbo"
+_TURBO_GUIDANCE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,7 @@ class DrawRequest:
     weight: float = 1.0
     guild_id: int | None = None
     quality: str = DEFAULT_QUALITY
+    scheduler: str = "euler"
     style_strength: float = DEFAULT_STYLE_STRENGTH
     lora: str | None = None
     change: float = 1.0
@@ -98,7 +112,8 @@ class DrawRequest:
     def settings(self, side_px: int) -> list[GenerationSettings]:
         """One entry a picture, for a base model of ``side_px``; seeds count up from the request's."""
         width, height = aspect_named(self.aspect).size_for(side_px)
-        quality = QUALITIES[self.quality]
+        turbo = ((TURBO_LORA, 1.0),) if self.quality == TURBO else ()
+        style = ((self.lora, LORA_WEIGHT),) if self.lora else ()
         return [
             GenerationSettings(
                 width=_enlarged(width, self.enlarge),
@@ -106,11 +121,10 @@ class DrawRequest:
                 steps=self.steps,
                 guidance_scale=self.guidance,
                 seed=self.seed + index,
-                scheduler=quality.scheduler,
+                scheduler=self.scheduler,
                 style_strength_ratio=self.style_strength,
-                guidance_every=quality.guidance_every,
-                cache_every=quality.cache_every,
-                style_loras=((self.lora, LORA_WEIGHT),) if self.lora else (),
+                guidance_every=QUALITIES[self.quality].guidance_every,
+                style_loras=(*turbo, *style),
             )
             for index in range(self.count)
         ]
@@ -147,9 +161,14 @@ def checked_request(
     quality = quality or DEFAULT_QUALITY
     if quality not in QUALITIES:
         raise SettingsError(f"Unknown quality “{quality}”. Known are: {', '.join(QUALITIES)}.")
-    if steps is None:
-        steps = min(limits.max_steps, max(1, round(limits.default_steps * QUALITIES[quality].steps)))
-    guidance = limits.default_guidance if guidance is None else guidance
+    usual = round(limits.default_steps * QUALITIES[quality].steps), limits.default_guidance
+    scheduler = QUALITIES[quality].scheduler
+    if quality == TURBO:
+        if limits.turbo is None:
+            raise SettingsError("There is no turbo here: the bot's operator has loaded no distilled LoRA.")
+        usual, scheduler = (limits.turbo.steps, _TURBO_GUIDANCE), limits.turbo.scheduler
+    steps = min(limits.max_steps, max(1, usual[0])) if steps is None else steps
+    guidance = usual[1] if guidance is None else guidance
     seed = fresh_seed if seed is None else seed
     _check("Steps", steps, 1, limits.max_steps)
     _check("Guidance", guidance, 0, 20)
@@ -173,6 +192,7 @@ def checked_request(
         trigger_inserted=placed.trigger_inserted,
         guild_id=guild_id,
         quality=quality,
+        scheduler=scheduler,
         style_strength=style_strength,
         lora=lora,
     )

@@ -14,6 +14,7 @@ from bot.commands.edit import edited_prompt
 from bot.commands.mix import shares_of
 from photomaker_core.errors import PromptError, SettingsError
 from photomaker_core.model import PhotoMaker
+from tests.conftest import GOLDEN, TINY_ADAPTER, TINY_BASE
 from tests.server import FICTION, Server, settings, upload
 from tests.test_job_buttons import click, drawn, says
 from tests.test_jobs import rows
@@ -119,6 +120,21 @@ async def test_quality_sets_the_steps_and_preferences_are_taken(studio: Server) 
     assert "Cinematic" in best.content
     assert "Style: None" in (await studio.command(studio.ada, "settings", reset=True)).content
     assert "Cinematic" not in (await studio.command(studio.ada, "imagine", prompt="a man img")).content
+
+
+async def test_turbo_draws_with_the_distilled_lora(studio: Server, tmp_path: Path) -> None:
+    await studio.add(studio.ada, "newton")
+    refused = await studio.command(studio.ada, "imagine", prompt="a man img", quality="turbo")
+    assert "There is no turbo here" in refused.content
+    lora = {"photomaker_turbo_lora": GOLDEN / "style.safetensors", "turbo_steps": 2}
+    tiny = {"photomaker_base": str(TINY_BASE), "photomaker_adapter": TINY_ADAPTER}
+    await studio.restart(PhotoMakerBot(settings(tmp_path, **lora, **tiny)))
+    turbo = await studio.command(studio.ada, "imagine", prompt="a man img", quality="turbo", seed=1)
+    assert "2 steps · guidance 1" in turbo.content
+    assert "turbo quality" in turbo.content
+    plain = await studio.command(studio.ada, "imagine", prompt="a man img", steps=2, guidance=1.0, seed=1)
+    assert await turbo.attachments[0].read() != await plain.attachments[0].read()
+    assert studio.bot.gpu.loaded.result().style_loras == ["turbo"]
 
 
 async def test_a_picture_is_upscaled_and_varied(studio: Server, tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ class AroundCommands(commands.Cog):
 
     @app_commands.command(description="What is taken where you say nothing; without options, shows it")
     @app_commands.describe(
-        style="The look", aspect="The shape", quality="fast, normal or best", reset="Forget all of your preferences"
+        style="The look",
+        aspect="The shape",
+        quality="turbo (where there is one), fast, normal or best",
+        reset="Forget all of your preferences",
     )
     @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
     async def settings(

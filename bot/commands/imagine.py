@@ -19,7 +19,7 @@ class ImagineCommands(commands.Cog):
         identity="Who it is; left out, your default or the person you added last",
         style="A look for the whole picture",
         aspect="The shape of the picture",
-        quality="fast, normal or best; fast is for trying things out",
+        quality="turbo (where there is one), fast, normal or best",
         count="How many pictures",
         negative="What should not be in the picture",
         seed="The same seed and settings give the same picture",

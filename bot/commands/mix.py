@@ -25,7 +25,7 @@ class MixCommands(commands.Cog):
         weights="Instead of balance: the people's shares in order, for example 50 30 20",
         style="A look for the whole picture",
         aspect="The shape of the picture",
-        quality="fast, normal or best; fast is for trying things out",
+        quality="turbo (where there is one), fast, normal or best",
         count="How many pictures",
         seed="The same seed and settings give the same picture",
     )
