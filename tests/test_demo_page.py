@@ -48,6 +48,21 @@ def test_add_draw_and_mix_on_the_page(page: Page, tmp_path: Path) -> None:
         page.screenshot(path=os.environ.get("DEMO_SCREENSHOT", tmp_path / "page.png"))
 
 
+def test_three_clicks_to_a_picture_and_three_people_to_be(page: Page, tmp_path: Path) -> None:
+    with running_demo(tmp_path) as address:
+        page.goto(address)
+        page.get_by_role("button", name="Add the sample people").click()
+        page.get_by_text("You can draw").first.wait_for()
+        page.get_by_role("button", name="Draw ada", exact=True).click()
+        pictures = page.locator("img.attachment-image[alt^='picture-']")
+        pictures.first.wait_for()
+        page.get_by_role("button", name="Vary a little").click()
+        pictures.nth(1).wait_for()
+        page.locator("#viewer-picker").select_option(label="admin")
+        Channel(page).use("admin show")
+        page.get_by_text("Drawing is on").first.wait_for()
+
+
 def test_a_second_start_knows_what_the_first_one_stored(page: Page, tmp_path: Path) -> None:
     with running_demo(tmp_path) as address:
         page.goto(address)
