@@ -59,6 +59,11 @@ class Overview:
     photos: int
     jobs: int
     prompts: int
+    has_preferences: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.identities or self.jobs or self.prompts or self.has_preferences)
 
 
 class PrivacyStore:
@@ -75,7 +80,9 @@ class PrivacyStore:
         async with self._database.transaction() as session:
             jobs = await session.scalar(select(func.count()).where(Job.user_id == user_id))
         prompts = await self._prompts.all_of(user_id)
-        return Overview(len(identities), sum(one.photo_count for one in identities), jobs or 0, len(prompts))
+        preferences = await self._preferences.of(user_id)
+        photos = sum(one.photo_count for one in identities)
+        return Overview(len(identities), photos, jobs or 0, len(prompts), preferences != Preferences())
 
     async def everything(self, user_id: int) -> UserData:
         """All that is stored about a user; nothing but empty lists for somebody unknown."""

@@ -45,6 +45,16 @@ async def test_export_hands_over_everything(studio: Server, tmp_path: Path) -> N
     assert "token" not in json.dumps(content)
 
 
+async def test_preferences_alone_are_something_too(studio: Server) -> None:
+    assert "nothing stored" in (await studio.command(studio.ada, "privacy export")).content
+    await studio.command(studio.ada, "settings", quality="fast")
+    assert (await studio.command(studio.ada, "privacy export")).attachments
+    asked = await studio.command(studio.ada, "privacy delete")
+    await studio.ada.click(asked, label="Delete everything")
+    await studio.quiet()
+    assert "nothing stored" in (await studio.command(studio.ada, "privacy export")).content
+
+
 async def test_delete_asks_first_and_then_leaves_nothing(studio: Server, tmp_path: Path) -> None:
     await studio.add(studio.bob, "lenna", ("b.jpg", uploads.photo(8)))
     before = counts(tmp_path)

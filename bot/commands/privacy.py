@@ -60,7 +60,7 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         """What is stored about the member; ``None``, and said so, where that is nothing."""
         await interaction.response.defer(ephemeral=True)
         stored = await self._store.overview(interaction.user.id)
-        if stored.identities or stored.jobs or stored.prompts:
+        if not stored.is_empty:
             return stored
         await interaction.edit_original_response(content=_NOTHING)
         return None
