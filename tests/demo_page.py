@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
@@ -72,6 +72,11 @@ class Channel:
                 if field.get_attribute("role") == "combobox":
                     page.locator(f".command-suggestion[data-value='{value}']").click()
         page.locator("#send-message").click()
+
+    def view_as(self, name: str, *, without: str) -> None:
+        """Become another member, and wait until the page no longer shows what only the one before could see."""
+        self.page.locator("#viewer-picker").select_option(label=name)
+        expect(self.page.get_by_text(without)).to_have_count(0, timeout=60_000)
 
     def _option(self, selector: str, name: str) -> Locator:
         """The field of an option; an optional one is added to the command first."""

@@ -58,8 +58,9 @@ def test_three_clicks_to_a_picture_and_three_people_to_be(page: Page, tmp_path: 
         pictures.first.wait_for()
         page.get_by_role("button", name="Vary a little").click()
         pictures.nth(1).wait_for()
-        page.locator("#viewer-picker").select_option(label="admin")
-        Channel(page).use("admin show")
+        channel = Channel(page)
+        channel.view_as("admin", without="You can draw")
+        channel.use("admin show")
         page.get_by_text("Drawing is on").first.wait_for()
 
 
