@@ -19,6 +19,7 @@ from typing import Any, Final
 from discord.webhook.async_ import AsyncWebhookAdapter
 
 from bot.app import PhotoMakerBot
+from bot.commands.identity_forms import FICTION
 from bot.config import load_settings
 from photomaker_core.quiet import hush_libraries
 
@@ -26,7 +27,6 @@ _MEMBERS: Final = 50
 _ROUNDS: Final = 4
 _BUSY_JOBS: Final = 8
 _STEPS: Final = 100
-_CONSENT: Final = "Fictional person or work of art"
 
 
 class _Stopwatch:
@@ -69,7 +69,7 @@ async def measure(folder: Path) -> dict[str, list[float]]:
             members = [guild.add_member(env.create_user(f"member{number}")) for number in range(_MEMBERS)]
             await asyncio.wrap_future(bot.gpu.loaded)
             for member in members:
-                await member.slash(channel, "identity add", name="ada", consent=_CONSENT, photo1=("ada.png", photo))
+                await member.slash(channel, "identity add", name="ada", consent=FICTION, photo1=("ada.png", photo))
             for _ in range(_ROUNDS):
                 for member in members:
                     if bot.jobs.open_count < _BUSY_JOBS:

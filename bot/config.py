@@ -8,12 +8,13 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.requests import TURBO_LORA
 from photomaker_core.errors import UserError
 from photomaker_core.memory_plans import PLANS_BY_NAME, MemoryPlan
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 
 AUTOMATIC_PLAN: Final = "auto"
+TURBO: Final = "turbo"
+"""The name of the distilled LoRA, and of the quality that draws with it."""
 
 
 class ConfigError(UserError):
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
     @property
     def loras(self) -> dict[str, Path]:
         """Every LoRA to load beside the adapter's, by name."""
-        turbo = {} if self.photomaker_turbo_lora is None else {TURBO_LORA: self.photomaker_turbo_lora}
+        turbo = {} if self.photomaker_turbo_lora is None else {TURBO: self.photomaker_turbo_lora}
         return {**self.photomaker_style_loras, **turbo}
 
     @property

@@ -19,6 +19,7 @@ from discord import ui
 
 from bot.answering import AnsweringView
 from bot.app import PhotoMakerBot
+from bot.commands.identity_forms import FICTION
 from bot.config import ConfigError, Settings
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
 from photomaker_core.nano.portraits import draw
@@ -43,7 +44,6 @@ Or as a member does it:
 3. Add somebody else and try `/mix`. `/help` tells the rest.
 You are {members}; switch between them above. The last one may use `/admin`.
 """
-_CONSENT: Final = "Fictional person or work of art"
 
 
 async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browser: bool) -> None:
@@ -98,7 +98,7 @@ class _FirstSteps(AnsweringView):
         for name in _SAMPLE_PEOPLE:
             if name not in known:
                 uploads = await asyncio.to_thread(_sample_photos, self._samples, name)
-                await self._bot.identities.add(interaction.user.id, name, uploads, _CONSENT)
+                await self._bot.identities.add(interaction.user.id, name, uploads, FICTION)
         names = " and ".join(f"**{name}**" for name in _SAMPLE_PEOPLE)
         await interaction.followup.send(f"You can draw {names} now.", ephemeral=True)
 

@@ -26,7 +26,7 @@ from bot.pace import Pace
 from bot.pictures import encode_pictures, encode_preview, encode_thumbnails
 from bot.replies import Attached, Replies
 from bot.requests import DrawRequest
-from photomaker_core.generation import Start
+from photomaker_core.generation import Start, steps_anew
 from photomaker_core.images import load_photo
 from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Started
 from storage import Database, JobRecord, JobStore, NewJob, NewResult
@@ -271,4 +271,4 @@ class JobDesk:
 
 def _steps(request: DrawRequest) -> int:
     """All steps of a request's pictures."""
-    return request.count * max(1, round(request.steps * request.change))
+    return request.count * steps_anew(request.steps, request.change)

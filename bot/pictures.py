@@ -50,6 +50,13 @@ def encode_preview(previews: Sequence[Image.Image]) -> bytes:
     return _jpeg(tile(enlarged, columns=2 if len(enlarged) == 4 else len(enlarged)), 80)
 
 
+def encode_photo_sheet(photos: Sequence[Image.Image], columns: int) -> bytes:
+    """Photos of members side by side as one JPEG, not marked as made by an AI. Slow: keep it off an event loop."""
+    buffer = io.BytesIO()
+    tile(photos, columns=min(columns, len(photos))).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
 def encode_thumbnails(pictures: Sequence[Image.Image]) -> list[bytes]:
     """A small JPEG of each picture. Slow: keep it off an event loop."""
     small = [picture.copy() for picture in pictures]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from bot.config import TURBO
 from photomaker_core.aspects import DEFAULT_ASPECT, aspect_named
 from photomaker_core.errors import PromptError, SettingsError
 from photomaker_core.generation import GenerationSettings
@@ -58,14 +59,12 @@ class Quality:
 
 
 QUALITIES: Final = {
-    "turbo": Quality(),
+    TURBO: Quality(),
     "fast": Quality(steps=0.6, scheduler="dpmpp_2m", guidance_every=2),
     "normal": Quality(),
     "best": Quality(steps=1.6),
 }
 DEFAULT_QUALITY: Final = "normal"
-TURBO: Final = "turbo"
-TURBO_LORA: Final = "turbo"
 _TURBO_GUIDANCE: Final = 1.0
 
 
@@ -112,7 +111,7 @@ class DrawRequest:
     def settings(self, side_px: int) -> list[GenerationSettings]:
         """One entry a picture, for a base model of ``side_px``; seeds count up from the request's."""
         width, height = aspect_named(self.aspect).size_for(side_px)
-        turbo = ((TURBO_LORA, 1.0),) if self.quality == TURBO else ()
+        turbo = ((TURBO, 1.0),) if self.quality == TURBO else ()
         style = ((self.lora, LORA_WEIGHT),) if self.lora else ()
         return [
             GenerationSettings(

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
@@ -63,5 +62,5 @@ def shallow_forward(
     return output
 
 
-def _text_for(block: nn.Module, encoder_hidden_states: Tensor) -> dict[str, torch.Tensor]:
+def _text_for(block: nn.Module, encoder_hidden_states: Tensor) -> dict[str, Tensor]:
     return {"encoder_hidden_states": encoder_hidden_states} if getattr(block, "has_cross_attention", False) else {}

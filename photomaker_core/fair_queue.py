@@ -101,14 +101,18 @@ class FairQueue(Generic[T]):
 
     def _next_key(self) -> Hashable:
         """That of the furthest behind, or the last one while somebody who has it is not too far ahead."""
-        present = sorted((flow for flow in self._flows.values() if flow.entries), key=lambda flow: flow.virtual_time)
-        first = next(iter(present[0].entries.values()))
-        for flow in present:
-            for entry in flow.entries.values():
-                lead = (flow.virtual_time - present[0].virtual_time) * flow.weight
-                if entry.key == self._last_key and lead < self._patience * entry.cost:
-                    return entry.key
-        return first.key
+        present = [flow for flow in self._flows.values() if flow.entries]
+        behind = min(present, key=lambda flow: flow.virtual_time)
+        first = next(iter(behind.entries.values())).key
+        if first == self._last_key:
+            return first
+        stays = any(
+            entry.key == self._last_key
+            and (flow.virtual_time - behind.virtual_time) * flow.weight < self._patience * entry.cost
+            for flow in present
+            for entry in flow.entries.values()
+        )
+        return self._last_key if stays else first
 
     def _now(self) -> float:
         """The queue's virtual time: that of the member furthest behind among those with something to draw."""

@@ -105,7 +105,13 @@ class Start:
             raise SettingsError(f"The strength of a change lies above 0 and up to 1; {self.strength:g} does not.")
 
     def first_step(self, steps: int) -> int:
-        return steps - max(1, round(steps * self.strength))
+        """Where a schedule of so many steps is entered."""
+        return steps - steps_anew(steps, self.strength)
+
+
+def steps_anew(steps: int, strength: float) -> int:
+    """How many of a schedule's steps a change of this strength takes, at least one."""
+    return max(1, round(steps * strength))
 
 
 @dataclass(slots=True, eq=False)

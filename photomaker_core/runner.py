@@ -20,7 +20,7 @@ from torch import Tensor
 from photomaker_core.conditioning import Conditioning
 from photomaker_core.engine import StepEngine
 from photomaker_core.fair_queue import FairQueue
-from photomaker_core.generation import Generation, GenerationSettings, Start
+from photomaker_core.generation import Generation, GenerationSettings, Start, steps_anew
 from photomaker_core.images import tensor_to_images
 from photomaker_core.vae_decoding import Decoding, decode_in_tiles
 
@@ -100,7 +100,7 @@ class _Picture:
         if self.generation is not None:
             return len(self.generation.scheduler.timesteps) - self.generation.first_step
         start, steps = self.job.drawing.start, self.settings.steps
-        return steps if start is None else steps - start.first_step(steps)
+        return steps if start is None else steps_anew(steps, start.strength)
 
 
 @dataclass(slots=True, eq=False)

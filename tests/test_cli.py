@@ -260,3 +260,9 @@ def test_help_is_immediate_and_clean(here: Path, module: str) -> None:
     assert done.returncode == 0
     assert "COMMAND" in done.stdout
     assert "| torch" not in done.stderr
+
+
+@pytest.mark.parametrize("module", ["bot.cli", "photomaker_core.cli"])
+def test_a_command_line_starts_without_loading_the_model_libraries(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

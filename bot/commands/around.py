@@ -12,7 +12,7 @@ from discord import app_commands, ui
 from discord.ext import commands
 
 from bot import messages
-from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, STYLE_CHOICES, Studio
+from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, QUALITY_TEXT, STYLE_CHOICES, Studio
 from bot.errors import say, sentence_for
 from bot.jobs import OpenJob
 from bot.names import shown
@@ -47,7 +47,7 @@ class AroundCommands(commands.Cog):
     @app_commands.describe(
         style="The look",
         aspect="The shape",
-        quality="turbo (where there is one), fast, normal or best",
+        quality=QUALITY_TEXT,
         reset="Forget all of your preferences",
     )
     @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.studio import Studio
+from bot.commands.studio import SEED_TEXT, WHO_TEXT, Studio
 from photomaker_core.errors import PromptError
 
 Who = Literal["man", "woman", "boy", "girl", "person"]
@@ -36,7 +36,7 @@ class EditCommands(commands.Cog):
 
     @app_commands.command(description="Draw a person with another age, hair, expression, clothing, …")
     @app_commands.describe(
-        identity="Who it is; left out, your default or the person you added last",
+        identity=WHO_TEXT,
         who="The word for the person",
         age="How old",
         hair="The colour of the hair",
@@ -46,7 +46,7 @@ class EditCommands(commands.Cog):
         expression="The expression",
         clothing="What they wear, for example: a red dress",
         background="Where they are, for example: at the beach",
-        seed="The same seed and settings give the same picture",
+        seed=SEED_TEXT,
     )
     async def edit(
         self,
@@ -80,9 +80,9 @@ class EditCommands(commands.Cog):
 
     @app_commands.command(description="Bring a person of an artwork or an old photo into reality")
     @app_commands.describe(
-        identity="Who it is; left out, your default or the person you added last",
+        identity=WHO_TEXT,
         who="The word for the person",
-        seed="The same seed and settings give the same picture",
+        seed=SEED_TEXT,
     )
     async def reality(
         self,

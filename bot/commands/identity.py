@@ -15,7 +15,8 @@ from bot.commands.identity_forms import AddForm, Declaration, PhotosForm, added_
 from bot.commands.studio import Studio, suggest_own
 from bot.messages import counted, listing
 from bot.names import checked_name, shown
-from photomaker_core.images import load_photo, tile
+from bot.pictures import encode_photo_sheet
+from photomaker_core.images import load_photo
 from storage import IdentityInfo, Share
 
 _PREVIEW_SIDE_PX: Final = 256
@@ -193,6 +194,4 @@ def _contact_sheet(photos: list[bytes]) -> bytes:
     pictures = [load_photo(content) for content in photos]
     for picture in pictures:
         picture.thumbnail((_PREVIEW_SIDE_PX, _PREVIEW_SIDE_PX))
-    buffer = io.BytesIO()
-    tile(pictures, columns=min(4, len(pictures))).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+    return encode_photo_sheet(pictures, columns=4)

@@ -16,12 +16,14 @@ from bot.answering import AnsweringForm
 from bot.identities import MAX_PHOTOS, AddedPhotos, IdentityDesk, Upload
 from bot.messages import counted
 from bot.names import MAX_NAME_CHARACTERS, shown
+from bot.pictures import encode_photo_sheet
 from photomaker_core.errors import PhotoError
-from photomaker_core.images import MAX_UPLOAD_BYTES, load_photo, tile, too_large
+from photomaker_core.images import MAX_UPLOAD_BYTES, load_photo, too_large
 from photomaker_core.photo_quality import PhotoReport, can_find_faces
 from storage import IdentityInfo
 
 Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]
+FICTION: Final[Declaration] = "Fictional person or work of art"
 _MODEL_SIDE_PX: Final = 224
 _SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic")
 
@@ -152,6 +154,4 @@ def _seen_by_model(photos: Sequence[bytes], reports: Sequence[PhotoReport]) -> b
         left, top = (photo.width - side) // 2, (photo.height - side) // 2
         square = photo.crop((left, top, left + side, top + side))
         squares.append(square.resize((_MODEL_SIDE_PX, _MODEL_SIDE_PX), Image.Resampling.BICUBIC))
-    buffer = io.BytesIO()
-    tile(squares, columns=min(5, len(squares))).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
+    return encode_photo_sheet(squares, columns=5)

@@ -6,7 +6,18 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, STYLE_CHOICES, Studio
+from bot.commands.studio import (
+    ASPECT_CHOICES,
+    ASPECT_TEXT,
+    COUNT_TEXT,
+    QUALITY_CHOICES,
+    QUALITY_TEXT,
+    SEED_TEXT,
+    STYLE_CHOICES,
+    STYLE_TEXT,
+    WHO_TEXT,
+    Studio,
+)
 
 
 class ImagineCommands(commands.Cog):
@@ -16,13 +27,13 @@ class ImagineCommands(commands.Cog):
     @app_commands.command(description="Draw a person of yours")
     @app_commands.describe(
         prompt="What to draw; write img after the word for the person, as in: a man img in a red hat",
-        identity="Who it is; left out, your default or the person you added last",
-        style="A look for the whole picture",
-        aspect="The shape of the picture",
-        quality="turbo (where there is one), fast, normal or best",
-        count="How many pictures",
+        identity=WHO_TEXT,
+        style=STYLE_TEXT,
+        aspect=ASPECT_TEXT,
+        quality=QUALITY_TEXT,
+        count=COUNT_TEXT,
         negative="What should not be in the picture",
-        seed="The same seed and settings give the same picture",
+        seed=SEED_TEXT,
         steps="More steps are slower and finer",
         guidance="How strictly to follow the prompt (0 to 20; usual 5)",
         style_strength="Percent of the steps that see the text alone (usual 20); less is more like the person",

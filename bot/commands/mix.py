@@ -6,7 +6,17 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, STYLE_CHOICES, Studio
+from bot.commands.studio import (
+    ASPECT_CHOICES,
+    ASPECT_TEXT,
+    COUNT_TEXT,
+    QUALITY_CHOICES,
+    QUALITY_TEXT,
+    SEED_TEXT,
+    STYLE_CHOICES,
+    STYLE_TEXT,
+    Studio,
+)
 from photomaker_core.errors import SettingsError
 
 
@@ -23,11 +33,11 @@ class MixCommands(commands.Cog):
         id3="A third person",
         id4="A fourth person",
         weights="Instead of balance: the people's shares in order, for example 50 30 20",
-        style="A look for the whole picture",
-        aspect="The shape of the picture",
-        quality="turbo (where there is one), fast, normal or best",
-        count="How many pictures",
-        seed="The same seed and settings give the same picture",
+        style=STYLE_TEXT,
+        aspect=ASPECT_TEXT,
+        quality=QUALITY_TEXT,
+        count=COUNT_TEXT,
+        seed=SEED_TEXT,
     )
     @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
     async def mix(

@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.studio import Studio
+from bot.commands.studio import COUNT_TEXT, WHO_TEXT, Studio
 from bot.messages import listing, quoted
 from bot.names import checked_name, shown
 from bot.requests import MAX_PROMPT_CHARACTERS
@@ -43,8 +43,8 @@ class PromptCommands(commands.GroupCog, group_name="prompt", group_description="
     @app_commands.command(description="Draw a prompt that you keep")
     @app_commands.describe(
         name="Which prompt",
-        identity="Who it is; left out, your default or the person you added last",
-        count="How many pictures",
+        identity=WHO_TEXT,
+        count=COUNT_TEXT,
     )
     async def use(
         self, interaction: discord.Interaction, name: str, identity: str | None = None, count: int = 1

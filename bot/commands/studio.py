@@ -20,6 +20,12 @@ from storage import IdentityInfo, NotFoundError
 STYLE_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in STYLES]
 ASPECT_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in ASPECTS]
 QUALITY_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in QUALITIES]
+WHO_TEXT: Final = "Who it is; left out, your default or the person you added last"
+SEED_TEXT: Final = "The same seed and settings give the same picture"
+COUNT_TEXT: Final = "How many pictures"
+QUALITY_TEXT: Final = "turbo (where there is one), fast, normal or best"
+STYLE_TEXT: Final = "A look for the whole picture"
+ASPECT_TEXT: Final = "The shape of the picture"
 _MOST_CHOICES: Final = 25
 _BY_NUMBER: Final = re.compile(r"shared:(\d+)")
 
