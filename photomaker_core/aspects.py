@@ -68,7 +68,7 @@ def aspect_named(name: str) -> Aspect:
         nearest = min(ASPECTS.values(), key=lambda aspect: abs(_log_ratio(aspect) - value))
         if abs(_log_ratio(nearest) - value) <= _NEAR:
             return nearest
-    raise SettingsError(f"There is no aspect “{name}”. Known are: {', '.join(ASPECTS)}.")
+    raise SettingsError("There is no aspect “{name}”. Known are: {known}.", name=name, known=", ".join(ASPECTS))
 
 
 def _log_ratio(aspect: Aspect) -> float:

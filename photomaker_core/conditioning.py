@@ -62,7 +62,9 @@ def stack_identity(
     features = id_features.flatten(0, 1)
     first, second = (identity_prompt(tokenizer, prompt, trigger_word, len(features)) for tokenizer in text.tokenizers)
     if first.class_tokens != second.class_tokens:
-        raise PromptError(f"The two tokenizers disagree on where “{trigger_word}” stands in this prompt.")
+        raise PromptError(
+            "The two tokenizers disagree on where “{trigger}” stands in this prompt.", trigger=trigger_word
+        )
     with torch.no_grad():
         embedding = text.encode_ids(torch.tensor([first.input_ids]), torch.tensor([second.input_ids]))
         fused = id_encoder.fuse(embedding.tokens, second.class_tokens, features.to(embedding.tokens))

@@ -89,10 +89,10 @@ class StepEngine:
         base = self.model.base
         unknown = [name for name, _ in settings.style_loras if name not in self.model.style_loras]
         if unknown:
-            raise SettingsError(f"No style LoRA is loaded under the name “{unknown[0]}”.")
+            raise SettingsError("No style LoRA is loaded under the name “{name}”.", name=unknown[0])
         if settings.cache_every > 1 and self.model.plan.offload != "none":
             raise SettingsError(
-                f"Step caching needs the UNet in one place, not the memory plan {self.model.plan.name}."
+                "Step caching needs the UNet in one place, not the memory plan {plan}.", plan=self.model.plan.name
             )
         noise = torch.Generator("cpu").manual_seed(settings.seed)
         if initial_noise is None:

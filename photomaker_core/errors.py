@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend; ``str(error)`` is a friendly sentence that says how."""
+    """Something the user can mend; ``str(error)`` is a friendly sentence that says how.
+
+    A sentence with ``values`` is a format string for them. Both are kept, so that a front end can say the same in
+    another language.
+    """
+
+    def __init__(self, sentence: str, /, **values: object) -> None:
+        super().__init__(sentence.format(**values) if values else sentence)
+        self.sentence, self.values = sentence, values
 
 
 class PromptError(UserError):

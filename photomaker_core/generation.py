@@ -46,22 +46,30 @@ class GenerationSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 1000:
-            raise SettingsError(f"Steps must be between 1 and 1000; {self.steps} is not.")
+            raise SettingsError(
+                "Steps must be between {low} and {high}; {value} is not.", low=1, high=1000, value=self.steps
+            )
         if not 0 <= self.seed < 2**63:
-            raise SettingsError(f"A seed is a whole number from 0 on; {self.seed} is not.")
+            raise SettingsError("A seed is a whole number from 0 on; {value} is not.", value=self.seed)
         if self.width % 8 or self.height % 8 or min(self.width, self.height) < 64:
             raise SettingsError(
-                f"Width and height must be multiples of 8 from 64 on; {self.width} x {self.height} is not."
+                "Width and height must be multiples of 8 from 64 on; {width} x {height} is not.",
+                width=self.width,
+                height=self.height,
             )
         if self.guidance_every < 1:
-            raise SettingsError(f"Guidance is computed every so many steps, at least 1; {self.guidance_every} is not.")
+            raise SettingsError(
+                "Guidance is computed every so many steps, at least 1; {value} is not.", value=self.guidance_every
+            )
         if self.cache_every < 1:
             raise SettingsError(
-                f"The UNet is computed whole every so many steps, 1 or more; {self.cache_every} is not."
+                "The UNet is computed whole every so many steps, 1 or more; {value} is not.", value=self.cache_every
             )
         start, end = self.guidance_interval
         if not 0 <= start <= end <= 1:
-            raise SettingsError(f"A guidance interval lies within 0 and 1; {start:g} to {end:g} does not.")
+            raise SettingsError(
+                "A guidance interval lies within 0 and 1; {start:g} to {end:g} does not.", start=start, end=end
+            )
 
     @property
     def merge_step(self) -> int:
@@ -102,7 +110,9 @@ class Start:
 
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1:
-            raise SettingsError(f"The strength of a change lies above 0 and up to 1; {self.strength:g} does not.")
+            raise SettingsError(
+                "The strength of a change lies above 0 and up to 1; {value:g} does not.", value=self.strength
+            )
 
     def first_step(self, steps: int) -> int:
         """Where a schedule of so many steps is entered."""

@@ -34,19 +34,23 @@ def normalise_photo(content: bytes, name: str = "This photo") -> bytes:
     of milliseconds): keep it off an event loop.
     """
     if not content:
-        raise PhotoError(f"{name} is empty (0 bytes). Please upload it again.")
+        raise PhotoError("{name} is empty (0 bytes). Please upload it again.", name=name)
     if len(content) > MAX_UPLOAD_BYTES:
-        raise PhotoError(too_large(name))
+        raise too_large(name)
     if _is_heic(content):
         raise PhotoError(
-            f"{name} is a HEIC picture, which cannot be read here. Save it as JPEG first; on an iPhone: "
-            "Settings > Camera > Formats > Most Compatible, or share the photo by e-mail to yourself."
+            "{name} is a HEIC picture, which cannot be read here. Save it as JPEG first; on an iPhone: "
+            "Settings > Camera > Formats > Most Compatible, or share the photo by e-mail to yourself.",
+            name=name,
         )
     picture = _upright_rgb(content, name)
     if min(picture.size) < MIN_SIDE_PX:
         raise PhotoError(
-            f"{name} is only {picture.width} x {picture.height} pixels. "
-            f"Please use one with at least {MIN_SIDE_PX} pixels on each side."
+            "{name} is only {width} x {height} pixels. Please use one with at least {least} pixels on each side.",
+            name=name,
+            width=picture.width,
+            height=picture.height,
+            least=MIN_SIDE_PX,
         )
     picture.thumbnail((MAX_STORED_SIDE_PX, MAX_STORED_SIDE_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -54,9 +58,11 @@ def normalise_photo(content: bytes, name: str = "This photo") -> bytes:
     return buffer.getvalue()
 
 
-def too_large(name: str) -> str:
-    """The sentence about an upload over the limit; who knows the size beforehand need not read it."""
-    return f"{name} is larger than {MAX_UPLOAD_BYTES // 2**20} MB. Please upload a smaller copy."
+def too_large(name: str) -> PhotoError:
+    """The error of an upload over the limit; who knows the size beforehand need not read it."""
+    return PhotoError(
+        "{name} is larger than {limit} MB. Please upload a smaller copy.", name=name, limit=MAX_UPLOAD_BYTES // 2**20
+    )
 
 
 def load_photo(content: bytes) -> Image.Image:
@@ -94,17 +100,17 @@ def _upright_rgb(content: bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(content), formats=_FORMATS)
         if picture.width * picture.height > _MAX_PIXELS:
-            raise PhotoError(_too_many_pixels(name))
+            raise _too_many_pixels(name)
         picture.seek(0)
         picture.load()
     except Image.DecompressionBombError as error:
-        raise PhotoError(_too_many_pixels(name)) from error
+        raise _too_many_pixels(name) from error
     except UnidentifiedImageError as error:
         raise PhotoError(
-            f"{name} is not a picture that can be read here. Please use a JPEG, PNG or WebP file."
+            "{name} is not a picture that can be read here. Please use a JPEG, PNG or WebP file.", name=name
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise PhotoError(f"{name} is damaged or cut off. Please upload it again.") from error
+        raise PhotoError("{name} is damaged or cut off. Please upload it again.", name=name) from error
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith("I;16") or upright.mode in ("I", "F"):
         levels = np.asarray(upright, dtype=np.float64)
@@ -119,8 +125,12 @@ def _upright_rgb(content: bytes, name: str) -> Image.Image:
     return plain
 
 
-def _too_many_pixels(name: str) -> str:
-    return f"{name} has too many pixels. Please upload a copy of at most {_MAX_PIXELS // 1_000_000} megapixels."
+def _too_many_pixels(name: str) -> PhotoError:
+    return PhotoError(
+        "{name} has too many pixels. Please upload a copy of at most {limit} megapixels.",
+        name=name,
+        limit=_MAX_PIXELS // 1_000_000,
+    )
 
 
 def _is_heic(content: bytes) -> bool:

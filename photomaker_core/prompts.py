@@ -56,25 +56,29 @@ def place_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> Trig
     """
     text = " ".join(prompt.split())
     if not text:
-        raise PromptError(f"The prompt is empty. Try: a man {trigger_word} in a red hat")
+        raise PromptError("The prompt is empty. Try: a man {trigger} in a red hat", trigger=trigger_word)
     found = list(_word(trigger_word).finditer(text))
     if len(found) > 1:
         raise PromptError(
-            f"The prompt has the trigger word “{trigger_word}” {len(found)} times. "
-            "Use it once, right after the word for the person."
+            "The prompt has the trigger word “{trigger}” {count} times. "
+            "Use it once, right after the word for the person.",
+            trigger=trigger_word,
+            count=len(found),
         )
     if found:
         if not re.search(r"\w\W{0,2}$", text[: found[0].start()]):
             raise PromptError(
-                f"The trigger word “{trigger_word}” needs a word for the person before it, "
-                f"as in: a woman {trigger_word} at the beach"
+                "The trigger word “{trigger}” needs a word for the person before it, "
+                "as in: a woman {trigger} at the beach",
+                trigger=trigger_word,
             )
         return TriggeredPrompt(text, trigger_inserted=False)
     class_word = _CLASS_WORD_PATTERN.search(text)
     if class_word is None:
         raise PromptError(
-            f"The prompt does not say who is in the picture. Write a word for the person followed by "
-            f"“{trigger_word}”, as in: a man {trigger_word} in a red hat"
+            "The prompt does not say who is in the picture. Write a word for the person followed by "
+            "“{trigger}”, as in: a man {trigger} in a red hat",
+            trigger=trigger_word,
         )
     end = class_word.end()
     return TriggeredPrompt(f"{text[:end]} {trigger_word}{text[end:]}", trigger_inserted=True)
@@ -105,19 +109,25 @@ def identity_prompt(
     positions = [index for index, token in enumerate(ids) if token == trigger_id]
     if len(positions) != 1:
         raise PromptError(
-            f"The prompt must hold the trigger word “{trigger_word}” exactly once within its first "
-            f"{limit - 2} tokens; it was found {len(positions)} times."
+            "The prompt must hold the trigger word “{trigger}” exactly once within its first {limit} tokens; "
+            "it was found {count} times.",
+            trigger=trigger_word,
+            limit=limit - 2,
+            count=len(positions),
         )
     class_index = positions[0] - 1
     if class_index < 1:
-        raise PromptError(f"The trigger word “{trigger_word}” must follow the word for the person.")
+        raise PromptError("The trigger word “{trigger}” must follow the word for the person.", trigger=trigger_word)
     clean = [token for token in ids if token != trigger_id]
     expanded = [*clean[:class_index], *([clean[class_index]] * id_token_count), *clean[class_index + 1 :]]
     class_tokens = range(class_index, class_index + id_token_count)
     if class_tokens.stop > limit:
         raise PromptError(
-            f"The word before “{trigger_word}” comes too late: it and the {id_token_count} ID tokens that "
-            f"replace it must lie within the first {limit} tokens. Move the person nearer to the beginning."
+            "The word before “{trigger}” comes too late: it and the {count} ID tokens that replace it must lie "
+            "within the first {limit} tokens. Move the person nearer to the beginning.",
+            trigger=trigger_word,
+            count=id_token_count,
+            limit=limit,
         )
     padding = [tokenizer.pad_token_id] * (limit - len(expanded))
     return IdentityPrompt(

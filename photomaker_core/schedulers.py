@@ -37,6 +37,8 @@ def make_scheduler(name: str, base_config: Any) -> SchedulerMixin:
     try:
         build = _BUILDERS[name]
     except KeyError:
-        raise SettingsError(f"Unknown scheduler “{name}”. Known are: {', '.join(SCHEDULER_NAMES)}.") from None
+        raise SettingsError(
+            "Unknown scheduler “{name}”. Known are: {known}.", name=name, known=", ".join(SCHEDULER_NAMES)
+        ) from None
     scheduler: SchedulerMixin = build(base_config)
     return scheduler

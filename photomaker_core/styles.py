@@ -83,4 +83,4 @@ def style_named(name: str) -> Style:
     for style in STYLES.values():
         if style.name.casefold() == name.casefold():
             return style
-    raise SettingsError(f"There is no style “{name}”. Known are: {', '.join(STYLES)}.")
+    raise SettingsError("There is no style “{name}”. Known are: {known}.", name=name, known=", ".join(STYLES))

@@ -9,7 +9,15 @@ from sqlalchemy.exc import DBAPIError
 
 
 class StorageError(Exception):
-    """The database refused: it is read-only, full, locked or damaged, or an entry exists already."""
+    """The database refused: it is read-only, full, locked or damaged, or an entry exists already.
+
+    A sentence with ``values`` is a format string for them. Both are kept, so that a front end can say the same in
+    another language.
+    """
+
+    def __init__(self, sentence: str, /, **values: object) -> None:
+        super().__init__(sentence.format(**values) if values else sentence)
+        self.sentence, self.values = sentence, values
 
 
 class NotFoundError(StorageError):

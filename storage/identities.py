@@ -68,7 +68,7 @@ class IdentityStore:
                     for position, photo in enumerate(photos)
                 )
         except IntegrityError as error:
-            raise StorageError(_NAME_IN_USE.format(name=name)) from error
+            raise StorageError(_NAME_IN_USE, name=name) from error
         return IdentityInfo(identity.id, owner_id, name, len(photos), declaration, identity.created_at)
 
     async def names(self, owner_id: int, containing: str = "", limit: int = 25) -> list[str]:
@@ -93,7 +93,7 @@ class IdentityStore:
                 )
             ).first()
         if row is None:
-            raise NotFoundError(_UNKNOWN.format(name=name))
+            raise NotFoundError(_UNKNOWN, name=name)
         return _info(row)
 
     async def usable(self, user_id: int, guild_id: int | None, identity_id: int) -> IdentityInfo:
@@ -119,7 +119,7 @@ class IdentityStore:
         async with self._database.transaction() as session:
             row = (await session.execute(query)).first()
         if row is None:
-            raise NotFoundError(_UNKNOWN.format(name=name))
+            raise NotFoundError(_UNKNOWN, name=name)
         return _info(row)
 
     async def shared_with(
@@ -145,7 +145,7 @@ class IdentityStore:
                 identity = await session.get_one(Identity, found.id)
                 identity.name, identity.name_key = new_name, name_key(new_name)
         except IntegrityError as error:
-            raise StorageError(_NAME_IN_USE.format(name=new_name)) from error
+            raise StorageError(_NAME_IN_USE, name=new_name) from error
         return await self.find(owner_id, new_name)
 
     async def delete(self, owner_id: int, name: str) -> IdentityInfo:
@@ -166,7 +166,10 @@ class IdentityStore:
             positions = (await session.scalars(select(IdPhoto.position).where(IdPhoto.identity_id == found.id))).all()
             if len(positions) + len(photos) > at_most:
                 raise StorageError(
-                    f"“{found.name}” has {len(positions)} photos; {at_most} are the most. Remove some first."
+                    "“{name}” has {photos} photos; {most} are the most. Remove some first.",
+                    name=found.name,
+                    photos=len(positions),
+                    most=at_most,
                 )
             start = max(positions, default=-1) + 1
             session.add_all(
@@ -182,10 +185,17 @@ class IdentityStore:
         """
         found = await self.find(owner_id, name)
         if found.photo_count == 1:
-            raise StorageError(f"“{found.name}” has only this photo. To remove the person, use /identity delete.")
+            raise StorageError(
+                "“{name}” has only this photo. To remove the person, use /identity delete.", name=found.name
+            )
         photos = await self.photos(found.id)
         if not 1 <= number <= len(photos):
-            raise StorageError(f"“{found.name}” has photos 1 to {len(photos)}; there is no number {number}.")
+            raise StorageError(
+                "“{name}” has photos 1 to {last}; there is no number {number}.",
+                name=found.name,
+                last=len(photos),
+                number=number,
+            )
         async with self._database.transaction() as session:
             await session.execute(delete(IdPhoto).where(IdPhoto.id == photos[number - 1].id))
         await self._database.scrub()

@@ -77,7 +77,9 @@ class PromptStore:
                     one.name, one.prompt = name, prompt
                     return True
             if len(own) >= MAX_SAVED_PROMPTS:
-                raise StorageError(f"You keep {MAX_SAVED_PROMPTS} prompts, which is the most. Delete one first.")
+                raise StorageError(
+                    "You keep {most} prompts, which is the most. Delete one first.", most=MAX_SAVED_PROMPTS
+                )
             session.add(SavedPrompt(user_id=user_id, name=name, name_key=name_key(name), prompt=prompt))
             return False
 
@@ -97,7 +99,7 @@ class PromptStore:
         async with self._database.transaction() as session:
             row = (await session.execute(query)).first()
         if row is None:
-            raise NotFoundError(f"You keep no prompt called “{name}”. /prompt list shows yours.")
+            raise NotFoundError("You keep no prompt called “{name}”. /prompt list shows yours.", name=name)
         return NamedPrompt(*row)
 
     async def delete(self, user_id: int, name: str) -> NamedPrompt:
