@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test bench docs demo clean-demo clean
+.PHONY: help install lint test bench docs texts demo clean-demo clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (about f
 docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the code
 	$(BIN)/photomaker-bot commands > docs/commands.md
 	$(BIN)/python -m tests.screenshots docs/screenshots
+
+texts: $(INSTALLED) ## Bring the translations in bot/translations in step with the code
+	$(BIN)/python -m tests.catalogues
 
 demo: $(INSTALLED) ## Try the bot in the browser (PORT=8123 chooses the port)
 	$(BIN)/photomaker-bot demo --port $(PORT)

@@ -8,24 +8,41 @@ import discord
 from discord import ui
 
 from bot.errors import say, sentence_for
+from bot.language import answer_in_language_of, tr
 
 V = TypeVar("V", bound=ui.View)
 
 
 class AnsweringView(ui.View):
-    """A view that never times out; the bot registers one of each kind, which answers after a restart too."""
+    """A view that never times out; the bot registers one of each kind, which answers after a restart too.
+
+    Its labels are English in the code, and in the member's language where it is made for a message.
+    """
 
     doing: ClassVar[str] = "a button"
 
     def __init__(self) -> None:
         super().__init__(timeout=None)
+        for child in self.children:
+            if isinstance(child, ui.Button) and child.label:
+                child.label = tr(child.label)
+            elif isinstance(child, ui.Select) and child.placeholder:
+                child.placeholder = tr(child.placeholder)
+
+    async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
+        answer_in_language_of(interaction)
+        return True
 
     async def on_error(self, interaction: discord.Interaction, error: Exception, item: ui.Item[Any], /) -> None:
         await say(interaction, sentence_for(error, self.doing))
 
 
 class AnsweringForm(ui.Modal):
-    """A form."""
+    """A form. Its texts are given in the member's language."""
+
+    async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
+        answer_in_language_of(interaction)
+        return True
 
     async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
         await say(interaction, sentence_for(error, f"the form “{self.title}”"))

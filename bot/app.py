@@ -31,6 +31,7 @@ from bot.gate import Gate
 from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
 from bot.jobs import Controls, JobDesk
+from bot.language import CommandTranslator
 from bot.reports import Reports
 from bot.requests import Limits, Turbo
 from photomaker_core.compilation import compile_from
@@ -74,6 +75,7 @@ class PhotoMakerBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         await self.open()
+        await self.tree.set_translator(CommandTranslator())
         self.gpu.start()
         if self.settings.discord_guild_id:
             guild = discord.Object(self.settings.discord_guild_id)

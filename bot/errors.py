@@ -8,6 +8,7 @@ import secrets
 import discord
 from discord import app_commands
 
+from bot.language import answer_in_language_of, spoken, tr
 from photomaker_core.errors import UserError
 from storage import StorageError
 
@@ -19,12 +20,15 @@ def sentence_for(error: BaseException, doing: str) -> str:
     if isinstance(error, app_commands.CommandInvokeError | app_commands.TransformerError) and error.__cause__:
         error = error.__cause__
     if isinstance(error, UserError | StorageError):
-        return str(error)
+        return spoken(error)
     if isinstance(error, app_commands.CheckFailure):
-        return "You may not use this command here."
+        return tr("You may not use this command here.")
     reference = secrets.token_hex(4)
     log.error("%s failed [%s]", doing, reference, exc_info=error)
-    return f"Sorry, something went wrong on my side. If you tell the operator, give this reference: `{reference}`"
+    return tr(
+        "Sorry, something went wrong on my side. If you tell the operator, give this reference: `{reference}`",
+        reference=reference,
+    )
 
 
 async def say(interaction: discord.Interaction, sentence: str) -> None:
@@ -36,7 +40,11 @@ async def say(interaction: discord.Interaction, sentence: str) -> None:
 
 
 class CommandTree(app_commands.CommandTree[discord.Client]):
-    """Answers every failed command with a sentence that only its user sees."""
+    """Answers in the member's language, and every failed command with a sentence that only its user sees."""
+
+    async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
+        answer_in_language_of(interaction)
+        return True
 
     async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError, /) -> None:
         command = interaction.command.qualified_name if interaction.command else "an interaction"

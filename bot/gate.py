@@ -34,15 +34,15 @@ class Gate:
             raise NotAllowedError("Drawing is paused on this server. Its moderators can resume it.")
         if rules.channels and not _is_in(interaction, rules.channels):
             allowed = ", ".join(f"<#{channel}>" for channel in rules.channels)
-            raise NotAllowedError(f"Drawing is allowed in {allowed} only.")
+            raise NotAllowedError("Drawing is allowed in {channels} only.", channels=allowed)
         if rules.open_jobs is not None and open_jobs >= rules.open_jobs:
             raise NotAllowedError(
-                f"You have {open_jobs} open {'job' if open_jobs == 1 else 'jobs'}, which is the most on this server. "
-                "Wait for one to finish, or cancel it."
+                "Open jobs of yours: {number}, which is the most on this server. Wait for one to finish, or cancel it.",
+                number=open_jobs,
             )
         word = blocked_word(rules, (request.prompt, request.negative or ""))
         if word is not None:
-            raise NotAllowedError(f"“{word}” is not allowed in prompts on this server.")
+            raise NotAllowedError("“{word}” is not allowed in prompts on this server.", word=word)
 
 
 def blocked_word(rules: Rules, texts: Sequence[str]) -> str | None:

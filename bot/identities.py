@@ -74,7 +74,7 @@ class IdentityDesk:
         photos, reports = await self._normalised(uploads)
         known = {photo.content for photo in await self.store.photos(before.id)}
         if known.intersection(photos):
-            raise PhotoError(f"One of these photos belongs to “{before.name}” already.")
+            raise PhotoError("One of these photos belongs to “{name}” already.", name=before.name)
         info = await self.store.add_photos(owner_id, name, [NewPhoto(photo) for photo in photos], MAX_PHOTOS)
         try:
             await self._stack(info.id)
@@ -86,7 +86,11 @@ class IdentityDesk:
 
     async def _normalised(self, uploads: Sequence[Upload]) -> tuple[list[bytes], list[PhotoReport]]:
         if not 1 <= len(uploads) <= MAX_PHOTOS:
-            raise PhotoError(f"An identity has between 1 and {MAX_PHOTOS} photos; these are {len(uploads)}.")
+            raise PhotoError(
+                "An identity has between 1 and {most} photos; these are {photos}.",
+                most=MAX_PHOTOS,
+                photos=len(uploads),
+            )
         photos = [await asyncio.to_thread(normalise_photo, content, filename) for filename, content in uploads]
         if len(set(photos)) < len(photos):
             raise PhotoError("Two of these photos are the same. Different photos of the person work better.")

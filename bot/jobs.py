@@ -22,6 +22,7 @@ from bot.errors import sentence_for
 from bot.gate import Gate
 from bot.gpu import GpuThread
 from bot.identities import IdentityDesk
+from bot.language import current, speaking, tr
 from bot.pace import Pace
 from bot.pictures import encode_pictures, encode_preview, encode_thumbnails
 from bot.replies import Attached, Replies
@@ -127,7 +128,7 @@ class JobDesk:
                 channel_id=message.channel.id,
                 message_id=message.id,
                 interaction_token=interaction.token,
-                request=replace(request, weight=self._weight_of(interaction.user)).to_json(),
+                request=replace(request, weight=self._weight_of(interaction.user), language=current()).to_json(),
                 source=source,
             )
         )
@@ -205,7 +206,8 @@ class JobDesk:
             return
         job.edited_at_s = now
         elapsed_s = now - (job.started_at_s or now)
-        content = messages.drawing(job.request, progress.step, progress.steps, elapsed_s)
+        with speaking(job.request.language):
+            content = messages.drawing(job.request, progress.step, progress.steps, elapsed_s)
         job.edit = self._spawn(self._reply_with_previews(job, content))
 
     async def _reply_with_previews(self, job: _OpenJob, content: str) -> None:
@@ -224,12 +226,15 @@ class JobDesk:
                 case Finished():
                     await self._deliver(job, event)
                 case Failed():
-                    sentence = sentence_for(event.error, f"job {job.record.id}")
+                    with speaking(job.request.language):
+                        sentence = sentence_for(event.error, f"job {job.record.id}")
                     await self.store.failed(job.record.id, sentence)
                     await self._replies.send(job.record, sentence, final=True)
                 case Cancelled():
                     await self.store.cancelled(job.record.id)
-                    await self._replies.send(job.record, "Cancelled.", final=True)
+                    with speaking(job.request.language):
+                        told = tr("Cancelled.")
+                    await self._replies.send(job.record, told, final=True)
         finally:
             self._open.pop(job.record.id, None)
             job.ended.set()
@@ -241,13 +246,9 @@ class JobDesk:
             Attached(f"picture-{job.record.id}-{index}.{suffix}", content)
             for index, content in enumerate(contents, start=1)
         ]
-        await self._replies.send(
-            job.record,
-            messages.result(job.request, job.dropped_text),
-            files,
-            final=True,
-            view=self._controls.done(job.request),
-        )
+        with speaking(job.request.language):
+            told, view = messages.result(job.request, job.dropped_text), self._controls.done(job.request)
+        await self._replies.send(job.record, told, files, final=True, view=view)
         settings: dict[str, Any] = job.request.to_json()
         await self.store.finished(
             job.record.id,

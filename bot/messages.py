@@ -7,6 +7,7 @@ from typing import Final
 
 import discord
 
+from bot.language import counted, tr
 from bot.names import shown
 from bot.requests import DEFAULT_QUALITY, DEFAULT_STYLE_STRENGTH, DrawRequest
 from storage import JobRecord
@@ -23,84 +24,95 @@ def listing(lines: Sequence[str]) -> str:
     if len(whole) <= MESSAGE_LIMIT:
         return whole
     kept: list[str] = []
-    room = MESSAGE_LIMIT - len(f"… and {len(lines)} more")
+    room = MESSAGE_LIMIT - len(_and_more(len(lines)))
     for line in lines:
         room -= len(line) + 1
         if room < 0:
             break
         kept.append(line)
-    return "\n".join([*kept, f"… and {len(lines) - len(kept)} more"])
+    return "\n".join([*kept, _and_more(len(lines) - len(kept))])
 
 
-def counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def _and_more(lines: int) -> str:
+    return tr("… and {number} more", number=lines)
 
 
 def waiting(jobs_before: int, expected_s: float | None) -> str:
-    rest = "" if expected_s is None else f" Ready in about {duration(expected_s)}."
-    if jobs_before == 0:
-        return f"⏳ Your picture is next.{rest}"
-    return f"⏳ Waiting: {counted(jobs_before, 'job', 'jobs')} before yours.{rest}"
+    told = tr("⏳ Your picture is next.")
+    if jobs_before:
+        told = counted(jobs_before, "⏳ Waiting: {number} job before yours.", "⏳ Waiting: {number} jobs before yours.")
+    return told if expected_s is None else f"{told} {tr('Ready in about {time}.', time=duration(expected_s))}"
 
 
 def whole_queue(jobs: int, expected_s: float | None) -> str:
     if not jobs:
-        return "Nothing is waiting."
-    rest = "" if expected_s is None else f", about {duration(expected_s)} for all of them"
-    return f"{counted(jobs, 'job is', 'jobs are')} open{rest}."
+        return tr("Nothing is waiting.")
+    told = counted(jobs, "{number} job is open.", "{number} jobs are open.")
+    return told if expected_s is None else f"{told} {tr('All are ready in about {time}.', time=duration(expected_s))}"
 
 
 def own_job(request: DrawRequest, state: str) -> str:
-    return f"- yours: {people(request)}, “{quoted(request.prompt, _SHOWN_REST)}”: {state}"
+    prompt = quoted(request.prompt, _SHOWN_REST)
+    return tr("- yours: {people}, “{prompt}”: {state}", people=people(request), prompt=prompt, state=state)
 
 
 def past_job(record: JobRecord, request: DrawRequest, limit: int) -> str:
     """An entry of the history: what was asked, when, and a link to the message."""
     when = discord.utils.format_dt(record.created_at, "R")
     link = f"https://discord.com/channels/{request.guild_id or '@me'}/{record.channel_id}/{record.message_id}"
-    return f"“{quoted(request.prompt, limit)}”\n{people(request)} · seed `{request.seed}` · {when} · [message]({link})"
+    about = tr("{people} · seed `{seed}` · {when}", people=people(request), seed=request.seed, when=when)
+    return f"“{quoted(request.prompt, limit)}”\n{about} · [{tr('message')}]({link})"
 
 
 def duration(seconds: float) -> str:
     whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 100 else f"{round(whole / 60)} min"
+    return tr("{number} s", number=whole) if whole < 100 else tr("{number} min", number=round(whole / 60))
 
 
 def drawing(request: DrawRequest, step: int, steps: int, elapsed_s: float) -> str:
     filled = _BAR_CELLS * step // steps
     bar = "▰" * filled + "▱" * (_BAR_CELLS - filled)
-    rest = f" · about {duration(elapsed_s / step * (steps - step))} left" if step else ""
-    return f"🎨 Drawing {people(request)}\n{bar} {100 * step // steps} %{rest}"
+    left = duration(elapsed_s / step * (steps - step)) if step else None
+    rest = "" if left is None else f" · {tr('about {time} left', time=left)}"
+    return f"🎨 {tr('Drawing {people}', people=people(request))}\n{bar} {100 * step // steps} %{rest}"
 
 
 def result(request: DrawRequest, dropped_text: str) -> str:
     lines = [f"“{quoted(request.prompt, _SHOWN_PROMPT)}”", f"{people(request)} · {settings(request)}"]
     if request.trigger_inserted:
-        lines.append(
-            "-# I put the trigger word `img` after the word for the person; next time you can write it yourself."
-        )
+        told = tr("I put the trigger word `img` after the word for the person; next time you can write it yourself.")
+        lines.append(f"-# {told}")
     if dropped_text:
-        lines.append(f"-# The prompt is too long; the model did not see: “{quoted(dropped_text, _SHOWN_REST)}”")
+        unseen = quoted(dropped_text, _SHOWN_REST)
+        lines.append(f"-# {tr('The prompt is too long; the model did not see: “{text}”', text=unseen)}")
     return "\n".join(lines)
 
 
 def settings(request: DrawRequest) -> str:
     last = request.seed + request.count - 1
-    seeds = f"seed `{request.seed}`" if request.count == 1 else f"seeds `{request.seed}` to `{last}`"
-    parts = [seeds, f"{request.steps} steps", f"guidance {request.guidance:g}", request.aspect]
+    seeds = tr("seed `{seed}`", seed=request.seed)
+    if request.count > 1:
+        seeds = tr("seeds `{first}` to `{last}`", first=request.seed, last=last)
+    parts = [
+        seeds,
+        counted(request.steps, "{number} step", "{number} steps"),
+        tr("guidance {value:g}", value=request.guidance),
+        tr(request.aspect),
+    ]
     if request.style != "None":
-        parts.append(request.style)
+        parts.append(tr(request.style))
     if request.lora:
         parts.append(f"LoRA {_escaped(request.lora)}")
     if request.quality != DEFAULT_QUALITY:
-        parts.append(f"{request.quality} quality")
+        parts.append(tr("quality: {quality}", quality=tr(request.quality)))
     if request.style_strength != DEFAULT_STYLE_STRENGTH and request.change == 1:
-        parts.append(f"style strength {request.style_strength:g} %")
+        parts.append(tr("style strength {value:g} %", value=request.style_strength))
     if request.change < 1:
-        larger = f", {request.enlarge:g} times as large" if request.enlarge != 1 else ""
-        parts.append(f"{request.change:.0%} drawn anew{larger}")
+        parts.append(tr("{share:.0%} drawn anew", share=request.change))
+    if request.enlarge != 1:
+        parts.append(tr("{times:g} times as large", times=request.enlarge))
     if request.negative:
-        parts.append(f"without {quoted(request.negative, _SHOWN_REST)}")
+        parts.append(tr("without {text}", text=quoted(request.negative, _SHOWN_REST)))
     return " · ".join(parts)
 
 

@@ -26,7 +26,9 @@ def checked_name(name: str) -> str:
         raise IdentityNameError("An identity needs a name. Try: /identity add name: newton")
     if len(cleaned) > MAX_NAME_CHARACTERS:
         raise IdentityNameError(
-            f"This name is {len(cleaned)} characters long; at most {MAX_NAME_CHARACTERS} are possible."
+            "This name is {length} characters long; at most {most} are possible.",
+            length=len(cleaned),
+            most=MAX_NAME_CHARACTERS,
         )
     if any(unicodedata.category(one) in ("Cc", "Cf", "Co", "Cs") and one not in _JOINERS for one in cleaned):
         raise IdentityNameError("This name holds invisible control characters. Please type it anew without them.")

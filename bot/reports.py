@@ -6,6 +6,7 @@ import logging
 
 import discord
 
+from bot.language import language_of, speaking, tr
 from bot.messages import quoted
 from storage import JobRecord, ServerStore
 
@@ -29,15 +30,19 @@ class Reports:
         if interaction.guild_id is not None:
             channel_id = (await self._servers.rules(interaction.guild_id)).report_channel
         if channel_id is None:
-            return "Reported to the bot's operator. Moderators can also delete the picture."
-        text = (
-            f"🚩 {interaction.user.mention} reports {link} by <@{record.user_id}>:\n"
-            f"> {quoted(reason, _SHOWN_CHARACTERS)}"
-        )
+            return tr("Reported to the bot's operator. Moderators can also delete the picture.")
+        with speaking(language_of(interaction.guild_locale)):
+            told = tr(
+                "🚩 {reporter} reports {link} by {author}:",
+                reporter=interaction.user.mention,
+                link=link,
+                author=f"<@{record.user_id}>",
+            )
+        text = f"{told}\n> {quoted(reason, _SHOWN_CHARACTERS)}"
         try:
             channel = interaction.client.get_partial_messageable(channel_id)
             await channel.send(text, allowed_mentions=discord.AllowedMentions.none())
         except discord.HTTPException:
             log.warning("the report channel %d cannot be written to", channel_id, exc_info=True)
-            return "The moderators' channel cannot be reached; the bot's operator has your report."
-        return "Reported to the moderators."
+            return tr("The moderators' channel cannot be reached; the bot's operator has your report.")
+        return tr("Reported to the moderators.")

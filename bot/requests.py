@@ -66,6 +66,11 @@ QUALITIES: Final = {
 }
 DEFAULT_QUALITY: Final = "normal"
 _TURBO_GUIDANCE: Final = 1.0
+STEPS_RANGE: Final = "Steps must be between {low} and {high}; {value} is not."
+GUIDANCE_RANGE: Final = "Guidance must be between {low} and {high}; {value} is not."
+SEED_RANGE: Final = "The seed must be between {low} and {high}; {value} is not."
+COUNT_RANGE: Final = "The number of pictures must be between {low} and {high}; {value} is not."
+STRENGTH_RANGE: Final = "The style strength must be between {low} and {high}; {value} is not."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,8 @@ class DrawRequest:
     """A checked request. ``prompt`` and ``negative`` are the member's words, before the style.
 
     ``weight`` is the member's share of the GPU beside a member of weight 1, when they asked; ``guild_id`` the server
-    where they asked. A request that starts from a picture draws the share ``change`` of the schedule anew, at
-    ``enlarge`` times the usual size.
+    where they asked, ``language`` that of their Discord. A request that starts from a picture draws the share
+    ``change`` of the schedule anew, at ``enlarge`` times the usual size.
     """
 
     prompt: str
@@ -95,6 +100,7 @@ class DrawRequest:
     lora: str | None = None
     change: float = 1.0
     enlarge: float = 1.0
+    language: str = "en"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -153,13 +159,15 @@ def checked_request(
     """
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise PromptError(
-            f"The prompt is {len(prompt)} characters long; at most {MAX_PROMPT_CHARACTERS} are possible, "
-            "and the model sees only about the first 70 words anyway."
+            "The prompt is {length} characters long; at most {most} are possible, "
+            "and the model sees only about the first 70 words anyway.",
+            length=len(prompt),
+            most=MAX_PROMPT_CHARACTERS,
         )
     placed = place_trigger(prompt, DEFAULT_TRIGGER_WORD)
     quality = quality or DEFAULT_QUALITY
     if quality not in QUALITIES:
-        raise SettingsError(f"Unknown quality “{quality}”. Known are: {', '.join(QUALITIES)}.")
+        raise SettingsError("Unknown quality “{name}”. Known are: {known}.", name=quality, known=", ".join(QUALITIES))
     usual = round(limits.default_steps * QUALITIES[quality].steps), limits.default_guidance
     scheduler = QUALITIES[quality].scheduler
     if quality == TURBO:
@@ -169,15 +177,16 @@ def checked_request(
     steps = min(limits.max_steps, max(1, usual[0])) if steps is None else steps
     guidance = usual[1] if guidance is None else guidance
     seed = fresh_seed if seed is None else seed
-    _check("Steps", steps, 1, limits.max_steps)
-    _check("Guidance", guidance, 0, 20)
-    _check("The seed", seed, 0, MAX_SEED)
-    _check("The number of pictures", count, 1, limits.max_pictures)
+    _check(STEPS_RANGE, steps, 1, limits.max_steps)
+    _check(GUIDANCE_RANGE, guidance, 0, 20)
+    _check(SEED_RANGE, seed, 0, MAX_SEED)
+    _check(COUNT_RANGE, count, 1, limits.max_pictures)
     style_strength = DEFAULT_STYLE_STRENGTH if style_strength is None else style_strength
-    _check("The style strength", style_strength, 0, 100)
+    _check(STRENGTH_RANGE, style_strength, 0, 100)
     if lora is not None and lora not in limits.loras:
-        known = ", ".join(limits.loras) or "none on this server"
-        raise SettingsError(f"Unknown LoRA “{lora}”. Known are: {known}.")
+        if not limits.loras:
+            raise SettingsError("Unknown LoRA “{name}”. None is loaded here.", name=lora)
+        raise SettingsError("Unknown LoRA “{name}”. Known are: {known}.", name=lora, known=", ".join(limits.loras))
     return DrawRequest(
         prompt=placed.text,
         identities=identities,
@@ -201,6 +210,6 @@ def _enlarged(side_px: int, factor: float) -> int:
     return side_px if factor == 1 else round(side_px * factor / _SIDE_MULTIPLE_PX) * _SIDE_MULTIPLE_PX
 
 
-def _check(what: str, value: float, low: float, high: float) -> None:
+def _check(sentence: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise SettingsError(f"{what} must be between {low} and {high}; {value} is not.")
+        raise SettingsError(sentence, low=low, high=high, value=value)

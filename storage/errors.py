@@ -31,13 +31,13 @@ def readable_errors() -> Iterator[None]:
         yield
     except DBAPIError as error:
         text = str(error.orig).lower()
-        for sign, sentence in _SENTENCES.items():
+        for sign, sentence in SENTENCES.items():
             if sign in text:
                 raise StorageError(sentence) from error
         raise
 
 
-_SENTENCES = {
+SENTENCES = {
     "disk is full": "The bot's disk is full, so nothing was stored. Please tell the server's operator.",
     "readonly database": "The bot's database is read-only, so nothing was stored. Please tell the server's operator.",
     "unable to open database file": "The bot's database cannot be opened. Please tell the server's operator.",

@@ -87,7 +87,7 @@ async def test_a_member_has_only_so_many_open_jobs(
         await studio.ada.slash(studio.channel, "imagine", prompt="a man img")
     refused = await studio.ada.slash(studio.channel, "imagine", prompt="a man img")
     assert refused.response is not None
-    assert "You have 2 open jobs" in refused.response.content
+    assert "Open jobs of yours: 2" in refused.response.content
     queue = await studio.ada.slash(studio.channel, "queue")
     assert queue.response is not None
     assert "2 jobs are open" in queue.response.content

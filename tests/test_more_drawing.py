@@ -112,7 +112,7 @@ async def test_quality_sets_the_steps_and_preferences_are_taken(studio: Server) 
     await studio.add(studio.ada, "newton")
     fast = await studio.command(studio.ada, "imagine", prompt="a man img", quality="fast")
     assert "2 steps" in fast.content
-    assert "fast quality" in fast.content
+    assert "quality: fast" in fast.content
     told = await studio.command(studio.ada, "settings", quality="best", style="Cinematic", aspect="5:6 portrait")
     assert "Quality: best" in told.content
     best = await studio.command(studio.ada, "imagine", prompt="a man img")
@@ -131,7 +131,7 @@ async def test_turbo_draws_with_the_distilled_lora(studio: Server, tmp_path: Pat
     await studio.restart(PhotoMakerBot(settings(tmp_path, **lora, **tiny)))
     turbo = await studio.command(studio.ada, "imagine", prompt="a man img", quality="turbo", seed=1)
     assert "2 steps · guidance 1" in turbo.content
-    assert "turbo quality" in turbo.content
+    assert "quality: turbo" in turbo.content
     plain = await studio.command(studio.ada, "imagine", prompt="a man img", steps=2, guidance=1.0, seed=1)
     assert await turbo.attachments[0].read() != await plain.attachments[0].read()
     assert studio.bot.gpu.loaded.result().style_loras == ["turbo"]
@@ -139,7 +139,7 @@ async def test_turbo_draws_with_the_distilled_lora(studio: Server, tmp_path: Pat
 
 async def test_a_picture_is_upscaled_and_varied(studio: Server, tmp_path: Path) -> None:
     first = await drawn(studio, steps=10)
-    for label, sentence in (("Upscale", "30% drawn anew, 1.5 times as large"), ("Vary a little", "45% drawn anew")):
+    for label, sentence in (("Upscale", "30% drawn anew · 1.5 times as large"), ("Vary a little", "45% drawn anew")):
         result = await click(studio, studio.ada, first, label)
         assert result.response is not None
         assert sentence in result.response.content

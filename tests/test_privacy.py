@@ -30,7 +30,7 @@ async def test_export_hands_over_everything(studio: Server, tmp_path: Path) -> N
     await studio.add(studio.bob, "lenna")
     response = await studio.command(studio.ada, "privacy export")
     assert response.ephemeral
-    assert "1 identity with 2 photos, 1 job, and 0 prompts" in response.content
+    assert "1 identity, 2 photos, 1 job, 0 prompts" in response.content
     (attachment,) = response.attachments
     with zipfile.ZipFile(io.BytesIO(await attachment.read())) as archive:
         content = json.loads(archive.read("data.json"))

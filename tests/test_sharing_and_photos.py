@@ -96,7 +96,7 @@ async def test_a_shared_identity_is_drawn_until_it_is_taken_back(studio: Server)
     nobody = await studio.command(studio.bob, "imagine", prompt="a man img", identity="newton")
     assert "no identity called" in nobody.content
     told = await studio.command(studio.ada, "identity share", name="newton", member=studio.bob)
-    assert f"<@{studio.bob.id}> can draw" in told.content
+    assert f"can now be drawn by: <@{studio.bob.id}>." in told.content
     assert (
         f"Shared with <@{studio.bob.id}>" in (await studio.command(studio.ada, "identity show", name="newton")).content
     )
@@ -123,7 +123,8 @@ async def test_a_shared_identity_is_drawn_until_it_is_taken_back(studio: Server)
 async def test_sharing_with_the_server_lets_everybody_draw_and_ones_own_comes_first(studio: Server) -> None:
     await studio.add(studio.ada, "newton")
     assert (
-        "Everybody on a server can draw" in (await studio.command(studio.ada, "identity share", name="newton")).content
+        "can now be drawn by: everybody on a server."
+        in (await studio.command(studio.ada, "identity share", name="newton")).content
     )
     shared = await studio.command(studio.bob, "imagine", prompt="a man img", identity="Newton", seed=1)
     await studio.add(studio.bob, "newton", upload(9))

@@ -9,7 +9,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.jobs import JobDesk
-from bot.messages import counted, duration, listing
+from bot.language import counted, tr
+from bot.messages import duration, listing
 from photomaker_core.errors import SettingsError, UserError
 from storage import Rules
 
@@ -48,10 +49,10 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     async def word(self, interaction: discord.Interaction, word: str) -> None:
         word = " ".join(word.split()).casefold()
         if not 1 <= len(word) <= _MAX_WORD_CHARACTERS:
-            raise SettingsError(f"A word has between 1 and {_MAX_WORD_CHARACTERS} characters.")
+            raise SettingsError("A word has between 1 and {most} characters.", most=_MAX_WORD_CHARACTERS)
         words = _toggled((await self._rules(interaction)).blocked_words, word)
         if len(words) > _MAX_WORDS:
-            raise SettingsError(f"{_MAX_WORDS} words are blocked, which is the most.")
+            raise SettingsError("{most} words are blocked, which is the most.", most=_MAX_WORDS)
         await self._answer(interaction, blocked_words=words)
 
     @app_commands.command(description="How many open jobs a member may have; without a number, any")
@@ -67,7 +68,9 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         if channel is not None and interaction.guild is not None:
             allowed = channel.permissions_for(interaction.guild.me)
             if not (allowed.view_channel and allowed.send_messages):
-                raise SettingsError(f"I may not write in {channel.mention}. Give me the permission first.")
+                raise SettingsError(
+                    "I may not write in {channel}. Give me the permission first.", channel=channel.mention
+                )
         await self._answer(interaction, report_channel=channel.id if channel else None)
 
     @app_commands.command(description="Take no new jobs from this server")
@@ -82,10 +85,10 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     async def stats(self, interaction: discord.Interaction) -> None:
         counts = await self._jobs.store.counts()
         step_s = self._jobs.pace.expected_s(1)
-        lines = [f"{state}: {counts[state]}" for state in sorted(counts)] or ["No jobs yet."]
-        lines.append(f"open now: {counted(self._jobs.open_count, 'job', 'jobs')}")
+        lines = [f"{tr(state)}: {counts[state]}" for state in sorted(counts)] or [tr("No jobs yet.")]
+        lines.append(tr("open now: {number}", number=self._jobs.open_count))
         if step_s is not None:
-            lines.append(f"pace: {1 / step_s:.1f} steps a second")
+            lines.append(tr("pace: {pace:.1f} steps a second", pace=1 / step_s))
         await interaction.response.send_message("\n".join(lines), ephemeral=True)
 
     @app_commands.command(description="For the bot's operator: take no new jobs on any server, finish the open ones")
@@ -98,10 +101,15 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
             raise UserError("Only the bot's operator can do that.")
         self._jobs.gate.is_draining = not off
         rest = self._jobs.pace.expected_s(self._jobs.steps_left)
-        told = "I take new jobs again."
+        told = tr("I take new jobs again.")
         if not off:
-            told = f"I take no new jobs. {counted(self._jobs.open_count, 'job is', 'jobs are')} open"
-            told += f", about {duration(rest)}." if rest and self._jobs.open_count else "."
+            told = counted(
+                self._jobs.open_count,
+                "I take no new jobs. {number} job is open.",
+                "I take no new jobs. {number} jobs are open.",
+            )
+            if rest and self._jobs.open_count:
+                told += f" {tr('All are ready in about {time}.', time=duration(rest))}"
         await interaction.edit_original_response(content=told)
 
     async def _rules(self, interaction: discord.Interaction) -> Rules:
@@ -124,10 +132,16 @@ def _toggled(values: tuple[T, ...], value: T) -> tuple[T, ...]:
 
 def _shown(rules: Rules) -> str:
     lines = [
-        f"Drawing is {'**paused**' if rules.is_paused else 'on'}.",
-        f"Channels: {', '.join(f'<#{one}>' for one in rules.channels) or 'all'}",
-        f"Open jobs of a member: {rules.open_jobs or 'any number'}",
-        f"Reports go to: {f'<#{rules.report_channel}>' if rules.report_channel else 'the bot’s operator'}",
-        f"Blocked words: {', '.join(map(discord.utils.escape_markdown, rules.blocked_words)) or 'none'}",
+        tr("Drawing is **paused**.") if rules.is_paused else tr("Drawing is on."),
+        tr("Channels: {channels}", channels=", ".join(f"<#{one}>" for one in rules.channels) or tr("all")),
+        tr("Open jobs of a member: {number}", number=rules.open_jobs or tr("any number")),
+        tr(
+            "Reports go to: {place}",
+            place=f"<#{rules.report_channel}>" if rules.report_channel else tr("the bot’s operator"),
+        ),
+        tr(
+            "Blocked words: {words}",
+            words=", ".join(map(discord.utils.escape_markdown, rules.blocked_words)) or tr("none so far"),
+        ),
     ]
     return listing(lines)

@@ -15,8 +15,10 @@ from bot import messages
 from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, QUALITY_TEXT, STYLE_CHOICES, Studio
 from bot.errors import say, sentence_for
 from bot.jobs import OpenJob
+from bot.language import answer_in_language_of, counted, spoken, tr
 from bot.names import shown
-from bot.requests import DrawRequest
+from bot.requests import DEFAULT_QUALITY, DrawRequest
+from photomaker_core.aspects import DEFAULT_ASPECT
 from photomaker_core.styles import STYLES
 from storage import NotFoundError, PastJob, Preferences
 
@@ -72,34 +74,43 @@ class AroundCommands(commands.Cog):
     @app_commands.command(description="The styles and LoRAs that you can choose from")
     async def style(self, interaction: discord.Interaction) -> None:
         lines = [
-            "**Styles** (`style:` of /imagine, /mix and /settings)",
-            ", ".join(STYLES),
-            "**LoRAs** (`lora:` of /imagine)",
-            ", ".join(map(discord.utils.escape_markdown, self._studio.limits.loras)) or "None is loaded here.",
+            tr("**Styles** (`style:` of /imagine, /mix and /settings)"),
+            ", ".join(map(tr, STYLES)),
+            tr("**LoRAs** (`lora:` of /imagine)"),
+            ", ".join(map(discord.utils.escape_markdown, self._studio.limits.loras)) or tr("None is loaded here."),
         ]
         await interaction.response.send_message("\n".join(lines), ephemeral=True)
 
     async def _shown(self, interaction: discord.Interaction, preferences: Preferences) -> str:
-        person = "the one you added last"
+        person = tr("the one you added last")
         if preferences.identity_id is not None:
             try:
                 info = await self._studio.person(interaction, None)
                 person = shown(info.name)
             except NotFoundError as error:
-                person = str(error)
+                person = spoken(error)
         limits = self._studio.limits
-        return (
-            f"Person: {person}\nStyle: {preferences.style or 'None'}\nAspect: {preferences.aspect or 'square'}\n"
-            f"Quality: {preferences.quality or 'normal'} ({limits.default_steps} steps)\n"
-            f"-# Up to {limits.max_pictures} pictures a job and {limits.max_steps} steps. "
-            "Choose the person with `/identity default`."
+        shape, quality = preferences.aspect or DEFAULT_ASPECT, preferences.quality or DEFAULT_QUALITY
+        most = tr(
+            "Up to {pictures} pictures a job and {steps} steps. Choose the person with `/identity default`.",
+            pictures=limits.max_pictures,
+            steps=limits.max_steps,
+        )
+        return "\n".join(
+            (
+                tr("Person: {person}", person=person),
+                tr("Style: {style}", style=tr(preferences.style or "None")),
+                tr("Aspect: {aspect}", aspect=tr(shape)),
+                tr("Quality: {quality}", quality=tr(quality)),
+                f"-# {most}",
+            )
         )
 
 
 def _state(job: OpenJob) -> str:
     if job.is_running:
-        return f"{job.done:.0%} drawn"
-    return f"{messages.counted(job.jobs_before, 'job', 'jobs')} before it"
+        return tr("{share:.0%} drawn", share=job.done)
+    return counted(job.jobs_before, "{number} job before it", "{number} jobs before it")
 
 
 class _HistoryPage(ui.LayoutView):
@@ -112,11 +123,11 @@ class _HistoryPage(ui.LayoutView):
         for past in found[:_PAGE]:
             container.add_item(self._entry(past))
         if not found:
-            container.add_item(ui.TextDisplay("You have no pictures yet. Draw one with /imagine."))
+            container.add_item(ui.TextDisplay(tr("You have no pictures yet. Draw one with /imagine.")))
         self.add_item(container)
         buttons: ui.ActionRow[_HistoryPage] = ui.ActionRow()
-        buttons.add_item(Leaf("Newer", page - 1, disabled=page == 0))
-        buttons.add_item(Leaf("Older", page + 1, disabled=len(found) <= _PAGE))
+        buttons.add_item(Leaf(tr("Newer"), page - 1, disabled=page == 0))
+        buttons.add_item(Leaf(tr("Older"), page + 1, disabled=len(found) <= _PAGE))
         self.add_item(buttons)
 
     @classmethod
@@ -156,6 +167,7 @@ class Leaf(ui.DynamicItem[ui.Button[Any]], template=r"photomaker:history:(?P<pag
         return cls(item.label or "" if isinstance(item, ui.Button) else "", int(match["page"]))
 
     async def callback(self, interaction: discord.Interaction) -> None:
+        answer_in_language_of(interaction)
         studio = cast("_HasStudio", interaction.client).studio
         try:
             page = await _HistoryPage.read(studio, interaction.user.id, self._page)

@@ -11,6 +11,7 @@ from discord.ext import commands
 from bot.answering import AnsweringView, only_shown
 from bot.commands.identity_forms import AddForm
 from bot.commands.studio import Studio
+from bot.language import tr
 from photomaker_core.errors import UserError
 
 _TEXT: Final = """\
@@ -44,7 +45,7 @@ class HelpCommands(commands.Cog):
     @app_commands.command(description="How to use this bot, with examples")
     async def help(self, interaction: discord.Interaction) -> None:
         limits = self._studio.limits
-        text = _TEXT.format(max_pictures=limits.max_pictures, max_steps=limits.max_steps)
+        text = tr(_TEXT, max_pictures=limits.max_pictures, max_steps=limits.max_steps)
         await interaction.response.send_message(text, view=only_shown(HelpView(self._studio)), ephemeral=True)
 
 

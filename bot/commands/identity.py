@@ -13,7 +13,8 @@ from discord.ext import commands
 
 from bot.commands.identity_forms import AddForm, Declaration, PhotosForm, added_reply, read_all
 from bot.commands.studio import Studio, suggest_own
-from bot.messages import counted, listing
+from bot.language import counted, tr
+from bot.messages import listing
 from bot.names import checked_name, shown
 from bot.pictures import encode_photo_sheet
 from photomaker_core.images import load_photo
@@ -65,15 +66,17 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         shared = await self._identities.store.shared_with(interaction.user.id, interaction.guild_id)
         default = (await self._identities.preferences.of(interaction.user.id)).identity_id
         lines = [
-            f"- {shown(info.name)}, {_photos(info)}, added {_day(info)}{' · your default' * (info.id == default)}"
+            tr("- {name}, {photos}, added {day}", name=shown(info.name), photos=_photos(info), day=_day(info))
+            + _default_mark(info, default)
             for info in own
         ]
         lines += [
-            f"- {shown(info.name)}, shared by <@{info.owner_id}>{' · your default' * (info.id == default)}"
+            tr("- {name}, shared by {owner}", name=shown(info.name), owner=f"<@{info.owner_id}>")
+            + _default_mark(info, default)
             for info in shared
         ]
         if not lines:
-            lines = ["You have no identity yet. Add one with `/identity add`."]
+            lines = [tr("You have no identity yet. Add one with `/identity add`.")]
         await interaction.edit_original_response(content=listing(lines))
 
     @app_commands.command(description="Show a person's photos as they are stored")
@@ -85,9 +88,13 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         shares = await self._identities.sharing.shares_of(info.id)
         sheet = await asyncio.to_thread(_contact_sheet, photos)
         await interaction.edit_original_response(
-            content=(
-                f"{shown(info.name)}: {_photos(info)}, added {_day(info)}. Consent: “{info.declaration}”. "
-                f"Shared with {_everybody(shares)}."
+            content=tr(
+                "{name}: {photos}, added {day}. Consent: “{consent}”. Shared with {whom}.",
+                name=shown(info.name),
+                photos=_photos(info),
+                day=_day(info),
+                consent=tr(info.declaration),
+                whom=_everybody(shares),
             ),
             attachments=[discord.File(io.BytesIO(sheet), "photos.jpg")],
         )
@@ -104,7 +111,12 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         await interaction.response.defer(ephemeral=True)
         info = await self._identities.store.remove_photo(interaction.user.id, name, number)
         await interaction.edit_original_response(
-            content=f"Removed photo {number} of {shown(info.name)} for good; {_photos(info)} left."
+            content=tr(
+                "Removed photo {number} of {name} for good; {photos} left.",
+                number=number,
+                name=shown(info.name),
+                photos=_photos(info),
+            )
         )
 
     @app_commands.command(description="Give a person another name")
@@ -112,7 +124,9 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     async def rename(self, interaction: discord.Interaction, name: str, new_name: str) -> None:
         await interaction.response.defer(ephemeral=True)
         info = await self._identities.store.rename(interaction.user.id, name, checked_name(new_name))
-        await interaction.edit_original_response(content=f"{shown(name)} is now called {shown(info.name)}.")
+        await interaction.edit_original_response(
+            content=tr("{old} is now called {new}.", old=shown(name), new=shown(info.name))
+        )
 
     @app_commands.command(description="Choose the person who is drawn where you name nobody")
     @app_commands.describe(name="Whom; left out, nobody: then it is the person you added last")
@@ -120,8 +134,10 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         await interaction.response.defer(ephemeral=True)
         info = None if name is None else await self._studio.person(interaction, name)
         await self._identities.preferences.change(interaction.user.id, identity_id=info.id if info else None)
-        told = f"{shown(info.name)} is" if info else "The person you added last is"
-        await interaction.edit_original_response(content=f"{told} drawn from now on where you name nobody.")
+        told = tr("The person you added last is drawn from now on where you name nobody.")
+        if info:
+            told = tr("{name} is drawn from now on where you name nobody.", name=shown(info.name))
+        await interaction.edit_original_response(content=told)
 
     @app_commands.command(description="Let a member, or everybody on this server, draw a person of yours")
     @app_commands.describe(name="Which of your identities", member="With whom; left out, with the whole server")
@@ -129,13 +145,17 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         await interaction.response.defer(ephemeral=True)
         share = _share(interaction, member)
         if share is None or share.target_id == interaction.user.id:
-            await interaction.edit_original_response(content="Name a member to share with, somebody other than you.")
+            await interaction.edit_original_response(
+                content=tr("Name a member to share with, somebody other than you.")
+            )
             return
         info = await self._identities.sharing.share(interaction.user.id, name, share)
         await interaction.edit_original_response(
-            content=(
-                f"{_everybody([share]).capitalize()} can draw {shown(info.name)} now; they do not see the photos. "
-                "Take it back with `/identity unshare`."
+            content=tr(
+                "{name} can now be drawn by: {whom}. They do not see the photos. "
+                "Take it back with `/identity unshare`.",
+                name=shown(info.name),
+                whom=_everybody([share]),
             )
         )
 
@@ -145,15 +165,19 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         await interaction.response.defer(ephemeral=True)
         share = None if member is None else Share("member", member.id)
         info, taken = await self._identities.sharing.unshare(interaction.user.id, name, share)
-        told = "Taken back. Nobody new can draw" if taken else "It was not shared. Nobody else can draw"
-        await interaction.edit_original_response(content=f"{told} {shown(info.name)} through that share.")
+        told = "Taken back. Nobody can draw {name} through that share any more."
+        if not taken:
+            told = "It was not shared; {name} stays as it was."
+        await interaction.edit_original_response(content=tr(told, name=shown(info.name)))
 
     @app_commands.command(description="Delete a person with all stored photos")
     @app_commands.describe(name="Which of your identities")
     async def delete(self, interaction: discord.Interaction, name: str) -> None:
         await interaction.response.defer(ephemeral=True)
         info = await self._identities.store.delete(interaction.user.id, name)
-        await interaction.edit_original_response(content=f"Deleted {shown(info.name)} and {_photos(info)} for good.")
+        await interaction.edit_original_response(
+            content=tr("Deleted {name} and {photos} for good.", name=shown(info.name), photos=_photos(info))
+        )
 
     @show.autocomplete("name")
     @add_photos.autocomplete("name")
@@ -178,12 +202,17 @@ def _share(interaction: discord.Interaction, member: discord.User | None) -> Sha
 
 
 def _everybody(shares: Sequence[Share]) -> str:
-    names = [f"<@{share.target_id}>" if share.kind == "member" else "everybody on a server" for share in shares]
-    return ", ".join(names) or "nobody"
+    server = tr("everybody on a server")
+    names = [f"<@{share.target_id}>" if share.kind == "member" else server for share in shares]
+    return ", ".join(names) or tr("nobody")
 
 
 def _photos(info: IdentityInfo) -> str:
-    return counted(info.photo_count, "photo", "photos")
+    return counted(info.photo_count, "{number} photo", "{number} photos")
+
+
+def _default_mark(info: IdentityInfo, default: int | None) -> str:
+    return tr(" · your default") if info.id == default else ""
 
 
 def _day(info: IdentityInfo) -> str:

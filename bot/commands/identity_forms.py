@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from bot.answering import AnsweringForm
 from bot.identities import MAX_PHOTOS, AddedPhotos, IdentityDesk, Upload
-from bot.messages import counted
+from bot.language import counted, tr
 from bot.names import MAX_NAME_CHARACTERS, shown
 from bot.pictures import encode_photo_sheet
 from photomaker_core.errors import PhotoError
@@ -47,7 +47,7 @@ class AddForm(_PhotoForm):
         consent: str | None = None,
         attachments: Sequence[discord.Attachment] = (),
     ) -> None:
-        super().__init__(identities, "Add a person")
+        super().__init__(identities, tr("Add a person"))
         self._attachments = attachments
         self.name: ui.TextInput[AddForm] = ui.TextInput(
             custom_id="name",
@@ -57,17 +57,21 @@ class AddForm(_PhotoForm):
         )
         self.consent: ui.Select[AddForm] = ui.Select(
             custom_id="consent",
-            options=[discord.SelectOption(label=one, default=one == consent) for one in get_args(Declaration)],
+            options=[
+                discord.SelectOption(label=tr(one), value=one, default=one == consent) for one in get_args(Declaration)
+            ],
         )
-        self.add_item(ui.Label(text="Name", component=self.name))
+        self.add_item(ui.Label(text=tr("Name"), component=self.name))
         self.add_item(
-            ui.Label(text="Why may you use these photos?", description="It is recorded.", component=self.consent)
+            ui.Label(
+                text=tr("Why may you use these photos?"), description=tr("It is recorded."), component=self.consent
+            )
         )
         if not attachments:
             self.add_item(
                 ui.Label(
-                    text="Photos",
-                    description=f"One to {MAX_PHOTOS}, of one person, with the face well seen.",
+                    text=tr("Photos"),
+                    description=tr("One to {most}, of one person, with the face well seen.", most=MAX_PHOTOS),
                     component=self.photos,
                 )
             )
@@ -84,12 +88,12 @@ class PhotosForm(_PhotoForm):
     """More photos of somebody who is there already."""
 
     def __init__(self, identities: IdentityDesk, info: IdentityInfo) -> None:
-        super().__init__(identities, "Add photos")
+        super().__init__(identities, tr("Add photos"))
         self._info = info
         self.add_item(
             ui.Label(
-                text="Photos",
-                description=f"Of the same person; {MAX_PHOTOS} are the most in all.",
+                text=tr("Photos"),
+                description=tr("Of the same person; {most} are the most in all.", most=MAX_PHOTOS),
                 component=self.photos,
             )
         )
@@ -121,24 +125,25 @@ async def read_all(attachments: Sequence[discord.Attachment]) -> list[Upload]:
     """Download attachments; raises :class:`PhotoError` for one that is too large, before downloading any."""
     for attachment in attachments:
         if attachment.size > MAX_UPLOAD_BYTES:
-            raise PhotoError(too_large(attachment.filename))
+            raise too_large(attachment.filename)
     return [(attachment.filename, await attachment.read()) for attachment in attachments]
 
 
 async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:
     """What to tell after an addition, with a picture of what the model sees."""
     info = added.info
-    lines = [f"Added {shown(info.name)} with {counted(info.photo_count, 'photo', 'photos')}."]
-    if len(added.photos) < info.photo_count:
-        lines = [f"{shown(info.name)} has {counted(info.photo_count, 'photo', 'photos')} now."]
+    photos = counted(info.photo_count, "{number} photo", "{number} photos")
+    told = "Added {name} with {photos}." if len(added.photos) == info.photo_count else "{name} has {photos} now."
+    lines = [tr(told, name=shown(info.name), photos=photos)]
     for number, report in enumerate(added.reports, start=1):
         if report.notes:
-            lines.append(f"- Photo {number} is kept, but: {'; '.join(note.value for note in report.notes)}.")
+            notes = "; ".join(tr(note.value) for note in report.notes)
+            lines.append(tr("- Photo {number} is kept, but: {notes}.", number=number, notes=notes))
     if not can_find_faces():
-        lines.append("-# Faces were not looked for: the bot's operator has not installed the extra `faces`.")
-    lines.append(
-        f"This is what the model sees. Try: `/imagine prompt: a person img in a red hat identity: {info.name}`"
-    )
+        told = tr("Faces were not looked for: the bot's operator has not installed the extra `faces`.")
+        lines.append(f"-# {told}")
+    example = f"`/imagine prompt: a person img in a red hat identity: {info.name}`"
+    lines.append(tr("This is what the model sees. Try: {command}", command=example))
     sheet = await asyncio.to_thread(_seen_by_model, added.photos, added.reports)
     return "\n".join(lines), discord.File(io.BytesIO(sheet), "seen-by-the-model.jpg")
 

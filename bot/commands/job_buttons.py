@@ -16,6 +16,7 @@ from discord import ui
 from bot.answering import AnsweringView, only_shown
 from bot.commands.job_forms import ChangeForm, Desks, KeepForm, ReportForm
 from bot.commands.studio import fresh_seed
+from bot.language import tr
 from bot.requests import DEFAULT_STYLE_STRENGTH, DrawRequest
 from photomaker_core.errors import UserError
 from storage import JobRecord
@@ -83,7 +84,7 @@ class _JobView(AnsweringView):
         record = await self._job(interaction)
         is_moderator = or_moderator and interaction.permissions.manage_messages
         if record.user_id != interaction.user.id and not is_moderator:
-            raise UserError(f"This picture is <@{record.user_id}>’s; only they can do that.")
+            raise UserError("This picture is {member}’s; only they can do that.", member=f"<@{record.user_id}>")
         return record
 
 
@@ -166,7 +167,7 @@ class _DoneView(_JobView):
             raise UserError(
                 "I may not write to you. Allow direct messages in this server's privacy settings."
             ) from None
-        await interaction.followup.send("Sent.", ephemeral=True)
+        await interaction.followup.send(tr("Sent."), ephemeral=True)
 
     @ui.button(label="Keep prompt", emoji="📌", custom_id="photomaker:keep", row=3)
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
@@ -220,7 +221,9 @@ def _whole(record: JobRecord) -> DrawRequest:
 
 def _rework_options(count: int) -> list[discord.SelectOption]:
     return [
-        discord.SelectOption(label=f"{rework.label}: picture {number + 1}", value=f"{kind}:{number}")
+        discord.SelectOption(
+            label=tr("{what}: picture {number}", what=tr(rework.label), number=number + 1), value=f"{kind}:{number}"
+        )
         for number in range(min(count, 8))
         for kind, rework in REWORKS.items()
     ]

@@ -13,6 +13,7 @@ from bot.commands.prompts import keep_prompt
 from bot.commands.studio import fresh_seed
 from bot.errors import say
 from bot.jobs import JobDesk
+from bot.language import tr
 from bot.reports import Reports
 from bot.requests import MAX_PROMPT_CHARACTERS, DrawRequest, Limits, checked_request
 from photomaker_core.errors import SettingsError
@@ -29,11 +30,11 @@ class Desks:
     limits: Limits
 
 
-class ChangeForm(AnsweringForm, title="Draw it differently"):
+class ChangeForm(AnsweringForm):
     """What the member changes becomes a new job; all else stays as it was."""
 
     def __init__(self, desks: Desks, request: DrawRequest) -> None:
-        super().__init__()
+        super().__init__(title=tr("Draw it differently"))
         self._desks, self._request = desks, request
         self.prompt: ui.TextInput[ChangeForm] = ui.TextInput(
             custom_id="prompt",
@@ -48,9 +49,9 @@ class ChangeForm(AnsweringForm, title="Draw it differently"):
             custom_id="seed", default=str(request.seed), required=False, max_length=20
         )
         for text, description, field in (
-            ("Prompt", None, self.prompt),
-            ("What should not be in the picture", None, self.negative),
-            ("Seed", "The same seed keeps the composition; empty it for a new one", self.seed),
+            (tr("Prompt"), None, self.prompt),
+            (tr("What should not be in the picture"), None, self.negative),
+            (tr("Seed"), tr("The same seed keeps the composition; empty it for a new one"), self.seed),
         ):
             self.add_item(ui.Label(text=text, description=description, component=field))
 
@@ -77,9 +78,9 @@ class ChangeForm(AnsweringForm, title="Draw it differently"):
         await self._desks.jobs().accept(interaction, checked)
 
 
-class KeepForm(AnsweringForm, title="Keep this prompt"):
+class KeepForm(AnsweringForm):
     def __init__(self, prompts: PromptStore, prompt: str) -> None:
-        super().__init__()
+        super().__init__(title=tr("Keep this prompt"))
         self._prompts = prompts
         self.name: ui.TextInput[KeepForm] = ui.TextInput(custom_id="name", max_length=32)
         self.prompt: ui.TextInput[KeepForm] = ui.TextInput(
@@ -88,23 +89,27 @@ class KeepForm(AnsweringForm, title="Keep this prompt"):
             default=prompt,
             max_length=MAX_PROMPT_CHARACTERS,
         )
-        self.add_item(ui.Label(text="Name", component=self.name))
-        self.add_item(ui.Label(text="Prompt", component=self.prompt))
+        self.add_item(ui.Label(text=tr("Name"), component=self.name))
+        self.add_item(ui.Label(text=tr("Prompt"), component=self.prompt))
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
         told = await keep_prompt(self._prompts, interaction.user.id, self.name.value, self.prompt.value)
         await say(interaction, told)
 
 
-class ReportForm(AnsweringForm, title="Report this picture"):
+class ReportForm(AnsweringForm):
     def __init__(self, reports: Reports, record: JobRecord) -> None:
-        super().__init__()
+        super().__init__(title=tr("Report this picture"))
         self._reports, self._record = reports, record
         self.reason: ui.TextInput[ReportForm] = ui.TextInput(
             custom_id="reason", style=discord.TextStyle.paragraph, max_length=500
         )
         self.add_item(
-            ui.Label(text="What is wrong with it?", description="The moderators will read it", component=self.reason)
+            ui.Label(
+                text=tr("What is wrong with it?"),
+                description=tr("The moderators will read it"),
+                component=self.reason,
+            )
         )
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
@@ -119,4 +124,4 @@ def _whole_number(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise SettingsError(f"A seed is a whole number; “{text}” is not.") from None
+        raise SettingsError("A seed is a whole number; “{text}” is not.", text=text) from None

@@ -90,7 +90,7 @@ def shares_of(people: int, balance: int | None, weights: str | None) -> list[flo
     if people > 2:
         raise SettingsError("The balance is between two people. For more, use weights, for example: 50 30 20")
     if not 0 <= balance <= 100:
-        raise SettingsError(f"The balance must be between 0 and 100 percent; {balance} is not.")
+        raise SettingsError("The balance must be between 0 and 100 percent; {value} is not.", value=balance)
     return [balance / 100, 1 - balance / 100]
 
 
@@ -98,9 +98,13 @@ def _from_weights(people: int, weights: str) -> list[float]:
     try:
         numbers = [float(one.rstrip("%")) for one in weights.replace(",", " ").split()]
     except ValueError:
-        raise SettingsError(f"Weights are numbers, for example 50 30 20; “{weights}” is not.") from None
+        raise SettingsError("Weights are numbers, for example 50 30 20; “{text}” is not.", text=weights) from None
     if len(numbers) != people:
-        raise SettingsError(f"There are {people} people and {len(numbers)} weights; give one weight for each.")
+        raise SettingsError(
+            "There are {people} people and {weights} weights; give one weight for each.",
+            people=people,
+            weights=len(numbers),
+        )
     total = sum(numbers)
     if not all(0 <= one < float("inf") for one in numbers) or not total:
         raise SettingsError("Weights are 0 or more, and not all of them 0.")

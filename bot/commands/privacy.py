@@ -16,7 +16,7 @@ from discord.ext import commands
 
 from bot.answering import AnsweringView, only_shown
 from bot.jobs import JobDesk
-from bot.messages import counted
+from bot.language import counted, tr
 from photomaker_core.errors import UserError
 from storage import Overview, PrivacyStore, UserData
 
@@ -38,11 +38,12 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         archive = await asyncio.to_thread(packed, await self._store.everything(interaction.user.id))
         if len(archive) > interaction.filesize_limit:
             raise UserError(
-                f"Your data are {len(archive) / 2**20:.0f} MiB, more than I may upload here. "
-                "Ask the bot's operator for them, or delete some identities first."
+                "Your data are {size:.0f} MiB, more than I may upload here. "
+                "Ask the bot's operator for them, or delete some identities first.",
+                size=len(archive) / 2**20,
             )
         await interaction.edit_original_response(
-            content=f"Everything I have stored about you: {_summary(stored)}.",
+            content=tr("Everything I have stored about you: {what}.", what=_summary(stored)),
             attachments=[discord.File(io.BytesIO(archive), "my-data.zip")],
         )
 
@@ -52,7 +53,9 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         if stored is None:
             return
         await interaction.edit_original_response(
-            content=f"This deletes {_summary(stored)}, for good. Pictures that were posted stay where they are.",
+            content=tr(
+                "This deletes for good: {what}. Pictures that were posted stay where they are.", what=_summary(stored)
+            ),
             view=only_shown(ConfirmView(self._store, self._jobs)),
         )
 
@@ -62,7 +65,7 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         stored = await self._store.overview(interaction.user.id)
         if not stored.is_empty:
             return stored
-        await interaction.edit_original_response(content=_NOTHING)
+        await interaction.edit_original_response(content=tr(_NOTHING))
         return None
 
 
@@ -80,11 +83,11 @@ class ConfirmView(AnsweringView):
         await interaction.response.defer()
         await self._jobs.cancel_all_of(interaction.user.id)
         await self._store.forget(interaction.user.id)
-        await interaction.edit_original_response(content="Everything I had stored about you is deleted.", view=None)
+        await interaction.edit_original_response(content=tr("Everything I had stored about you is deleted."), view=None)
 
     @ui.button(label="Keep it", style=discord.ButtonStyle.secondary, custom_id="photomaker:remember")
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:
-        await interaction.response.edit_message(content="Nothing was deleted.", view=None)
+        await interaction.response.edit_message(content=tr("Nothing was deleted."), view=None)
 
 
 def packed(data: UserData) -> bytes:
@@ -118,6 +121,11 @@ def _as_text(value: object) -> str:
 
 
 def _summary(stored: Overview) -> str:
-    people = counted(stored.identities, "identity", "identities")
-    photos, jobs = counted(stored.photos, "photo", "photos"), counted(stored.jobs, "job", "jobs")
-    return f"{people} with {photos}, {jobs}, and {counted(stored.prompts, 'prompt', 'prompts')}"
+    return ", ".join(
+        (
+            counted(stored.identities, "{number} identity", "{number} identities"),
+            counted(stored.photos, "{number} photo", "{number} photos"),
+            counted(stored.jobs, "{number} job", "{number} jobs"),
+            counted(stored.prompts, "{number} prompt", "{number} prompts"),
+        )
+    )

@@ -7,6 +7,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.studio import COUNT_TEXT, WHO_TEXT, Studio
+from bot.language import tr
 from bot.messages import listing, quoted
 from bot.names import checked_name, shown
 from bot.requests import MAX_PROMPT_CHARACTERS
@@ -35,9 +36,11 @@ class PromptCommands(commands.GroupCog, group_name="prompt", group_description="
         await interaction.response.defer(ephemeral=True)
         own = await self._prompts.all_of(interaction.user.id)
         if not own:
-            await interaction.edit_original_response(content="You keep no prompt yet. Keep one with `/prompt save`.")
+            await interaction.edit_original_response(
+                content=tr("You keep no prompt yet. Keep one with `/prompt save`.")
+            )
             return
-        lines = [f"- {shown(one.name)}: {quoted(one.prompt, _SHOWN_CHARACTERS)}" for one in own]
+        lines = [f"- {shown(one.name)}: “{quoted(one.prompt, _SHOWN_CHARACTERS)}”" for one in own]
         await interaction.edit_original_response(content=listing(lines))
 
     @app_commands.command(description="Draw a prompt that you keep")
@@ -59,7 +62,7 @@ class PromptCommands(commands.GroupCog, group_name="prompt", group_description="
     async def delete(self, interaction: discord.Interaction, name: str) -> None:
         await interaction.response.defer(ephemeral=True)
         deleted = await self._prompts.delete(interaction.user.id, name)
-        await interaction.edit_original_response(content=f"Deleted the prompt {shown(deleted.name)}.")
+        await interaction.edit_original_response(content=tr("Deleted the prompt {name}.", name=shown(deleted.name)))
 
     @use.autocomplete("name")
     @delete.autocomplete("name")
@@ -76,7 +79,13 @@ async def keep_prompt(prompts: PromptStore, user_id: int, name: str, prompt: str
     """Keep a prompt; returns what to tell the member. Raises :class:`UserError` or :class:`StorageError`."""
     name, prompt = checked_name(name), prompt.strip()
     if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise PromptError(f"The prompt is {len(prompt)} characters long; at most {MAX_PROMPT_CHARACTERS} are possible.")
+        raise PromptError(
+            "The prompt is {length} characters long; at most {most} are possible.",
+            length=len(prompt),
+            most=MAX_PROMPT_CHARACTERS,
+        )
     place_trigger(prompt)
     replaced = await prompts.save(user_id, name, prompt)
-    return f"{'Replaced' if replaced else 'Kept'} the prompt {shown(name)}. Draw it with `/prompt use`."
+    if replaced:
+        return tr("Replaced the prompt {name}. Draw it with `/prompt use`.", name=shown(name))
+    return tr("Kept the prompt {name}. Draw it with `/prompt use`.", name=shown(name))

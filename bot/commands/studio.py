@@ -12,6 +12,7 @@ from discord import app_commands
 
 from bot.identities import IdentityDesk
 from bot.jobs import JobDesk
+from bot.language import tr
 from bot.requests import MAX_SEED, QUALITIES, IdentityShare, Limits, checked_request
 from photomaker_core.aspects import ASPECTS
 from photomaker_core.styles import STYLES
@@ -90,7 +91,10 @@ class Studio:
         """Autocompletion: identities that the member may draw here and whose names hold what was typed."""
         own = await suggest_own(self.identities, interaction, typed)
         shared = await self.identities.store.shared_with(interaction.user.id, interaction.guild_id, typed)
-        others = [app_commands.Choice(name=f"{info.name} (shared)", value=f"shared:{info.id}") for info in shared]
+        others = [
+            app_commands.Choice(name=tr("{name} (shared)", name=info.name), value=f"shared:{info.id}")
+            for info in shared
+        ]
         return [*own, *others][:_MOST_CHOICES]
 
     async def suggest_loras(self, _interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
