@@ -7,7 +7,7 @@ each is done, then ``finish``. The GPU thread is its only caller in the bot; a s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,17 +83,16 @@ class StepEngine:
     ) -> Generation:
         """Start a picture from its seed, or from given standard-normal ``initial_noise`` [1, C, h, w].
 
-        With a ``start`` the noise is laid over that picture, and the schedule is entered where its strength says.
+        With a ``start`` the noise is laid over that picture, and the schedule is entered where its strength says. Steps
+        are not cached where the memory plan moves the UNet about: caching calls its blocks, which must be in one place.
         Raises :class:`~photomaker_core.errors.SettingsError` for settings that cannot be drawn.
         """
         base = self.model.base
         unknown = [name for name, _ in settings.style_loras if name not in self.model.style_loras]
         if unknown:
             raise SettingsError("No style LoRA is loaded under the name “{name}”.", name=unknown[0])
-        if settings.cache_every > 1 and self.model.plan.offload != "none":
-            raise SettingsError(
-                "Step caching needs the UNet in one place, not the memory plan {plan}.", plan=self.model.plan.name
-            )
+        if self.model.plan.offload != "none":
+            settings = replace(settings, cache_every=1)
         noise = torch.Generator("cpu").manual_seed(settings.seed)
         if initial_noise is None:
             scale = base.vae_scale

@@ -151,7 +151,9 @@ class Generation:
 
     @property
     def needs_negative(self) -> bool:
-        return self.settings.needs_negative_at(self.steps_done)
+        """Whether the next step computes the negative branch: by the settings, or as the first that is guided."""
+        is_first = self.towards is None and self.settings.guided_at(self.steps_done)
+        return is_first or self.settings.needs_negative_at(self.steps_done)
 
     def kept_deep(self, branch: int) -> Tensor | None:
         """The deep features that this step takes for a branch, or ``None`` where it computes them."""

@@ -15,6 +15,7 @@ from photomaker_core.deep_cache import deep_features_of, shallow_forward
 from photomaker_core.engine import StepEngine, _Row
 from photomaker_core.errors import SettingsError
 from photomaker_core.generation import Generation, GenerationSettings, Start
+from photomaker_core.memory_plans import PLANS_BY_NAME
 from photomaker_core.model import PhotoMaker
 from photomaker_core.schedulers import SCHEDULER_NAMES
 from photomaker_core.text import TextEmbedding, TextEmbeddingCache
@@ -97,6 +98,25 @@ def test_a_picture_to_start_from_is_kept_as_far_as_the_strength_says(engine: Ste
         assert len(generation.scheduler.timesteps) - generation.steps_done == steps
         distances.append(float((run_alone(engine, generation) - before).abs().mean()))
     assert distances[0] < distances[1] < distances[2]
+
+
+def test_the_first_guided_step_of_a_picture_that_starts_late_computes_the_negative(engine: StepEngine) -> None:
+    how = GenerationSettings(**SMALL, steps=8, guidance_every=2, start_merge_step=0)  # type: ignore[arg-type]
+    start = Start(Image.new("RGB", (64, 64), "red"), 0.4)
+    generation = engine.begin(engine.condition("a man img", None, torch.zeros(1, 1, 256)), how, start=start)
+    computed = []
+    while not generation.is_done:
+        computed.append((generation.steps_done, generation.needs_negative))
+        engine.step([generation])
+    assert computed == [(5, True), (6, True), (7, False)]
+
+
+def test_steps_are_drawn_whole_where_the_unet_is_moved_about(
+    engine: StepEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert begin(engine, cache_every=3).settings.cache_every == 3
+    monkeypatch.setattr(engine.model, "plan", PLANS_BY_NAME["model-offload"])
+    assert begin(engine, cache_every=3).settings.cache_every == 1
 
 
 def test_a_strength_out_of_range_is_explained() -> None:
