@@ -26,13 +26,14 @@ from photomaker_core.evaluation.measures import (
 from photomaker_core.evaluation.methods import Drawer, PhotoMakerMethod, TextOnlyMethod, Wish
 from photomaker_core.evaluation.mixing import mixing_study, mixing_table
 from photomaker_core.evaluation.networks import MetricNetworks
-from photomaker_core.evaluation.people import Person, drawn_people, load_people
+from photomaker_core.evaluation.people import Person, drawn_blends, drawn_people, load_people
 from photomaker_core.evaluation.prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, EvaluationPrompt, load_prompts
 from photomaker_core.evaluation.report import write_report
 from photomaker_core.evaluation.run import Comparison, compare
 from photomaker_core.generation import GenerationSettings
 from photomaker_core.model import PhotoMaker
 from photomaker_core.nano.attributes import ATTRIBUTES
+from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE
 
 COLOURS = {"red": (200, 20, 20), "green": (20, 160, 40), "blue": (30, 40, 200)}
@@ -136,6 +137,13 @@ def test_mixing_says_whom_the_pictures_show(tiny_model: PhotoMaker) -> None:
     assert [(one.balance, one.pictures) for one in results] == [(0, 4), (100, 4)]
     assert all(one.both_in_top == 1 for one in results), "of three people all are in the top three"
     assert "| 100 % | 4 | 100 %" in mixing_table(results)
+    *_, bound = mixing_study(
+        tiny_model, settings, coloured_people(), PROMPTS, NETWORKS, pairs=1, balances=(),
+        blender=lambda first, _second: [coloured_people()[first].photos[0]],
+    )  # fmt: skip
+    assert bound.is_bound
+    assert bound.first > bound.second
+    assert "| 50 %, drawn by the generator | 1 | 100 % |" in mixing_table([bound])
     with pytest.raises(UserError, match="same class word"):
         mixing_study(tiny_model, settings, coloured_people()[:1], PROMPTS, NETWORKS, pairs=1)
     with pytest.raises(UserError, match="face network"):
@@ -152,6 +160,8 @@ def test_the_command_compares_photomaker_dreambooth_and_text(
     assert cli.main([*arguments, "--methods", "photomaker", "dreambooth", "text"]) == 0
     printed = capsys.readouterr().out
     assert all(f"| {name} |" in printed for name in ("PhotoMaker", "DreamBooth", "Text only"))
+    assert cli.main([*arguments, "--methods", "photomaker", "--style-strength", "0", "100"]) == 0
+    assert (tmp_path / "out" / "style-strength.png").stat().st_size > 5000
     assert cli.main([*arguments, "--mix", "1"]) in (0, 2)
     assert cli.main(["evaluate", "--drawn", "0"]) == 2
 
@@ -178,6 +188,13 @@ def test_drawn_people_are_always_the_same() -> None:
     assert [one.name for one in first] == [one.name for one in second]
     assert first[1].photos[1].tobytes() == second[1].photos[1].tobytes()
     assert first[0].photos[0].tobytes() != first[0].photos[1].tobytes()
+
+
+def test_a_drawn_blend_lies_between_two_people() -> None:
+    blends = drawn_blends(FIRST_HELD_OUT_IDENTITY, FIRST_HELD_OUT_IDENTITY + 1, 2)
+    assert blends[0].tobytes() != blends[1].tobytes(), "what cannot be averaged is of either"
+    again = drawn_blends(FIRST_HELD_OUT_IDENTITY, FIRST_HELD_OUT_IDENTITY + 1, 2)
+    assert [one.tobytes() for one in blends] == [one.tobytes() for one in again]
 
 
 def test_the_prompts_are_of_the_papers_five_kinds_and_ask_for_what_can_be_told() -> None:

@@ -14,6 +14,8 @@ from photomaker_core.quiet import hush_libraries
 from photomaker_core.speed_options import add_speed_levers
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from photomaker_core.evaluation.methods import Method
     from photomaker_core.evaluation.networks import FaceNetwork, MetricNetworks
     from photomaker_core.evaluation.people import Person
@@ -43,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--style-strength", type=float, nargs="+", default=[20.0], metavar="PERCENT", help="one row for each"
     )
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="YAML list of texts with {person}")
+    parser.add_argument("--prompt-stride", type=int, default=1, metavar="N", help="every so many of the prompts")
     parser.add_argument("--pictures", type=int, default=1, metavar="N", help="pictures for each prompt (default: 1)")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=5.0)
@@ -77,20 +80,20 @@ def evaluate(options: argparse.Namespace) -> int:
     hush_libraries()
     from photomaker_core.evaluation.people import drawn_people, load_people
     from photomaker_core.evaluation.prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, load_prompts
-    from photomaker_core.evaluation.report import write_report
+    from photomaker_core.evaluation.report import plot_trade, write_report
     from photomaker_core.evaluation.run import Comparison, compare
     from photomaker_core.faces import InsightFaceEmbedder
     from photomaker_core.generation import GenerationSettings
     from photomaker_core.model import load_photomaker
 
-    for name in ("drawn", "pictures"):
+    for name in ("drawn", "pictures", "prompt_stride"):
         if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1.")
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1.")
     if min(options.photos) < 1:
         raise UserError("--photos must be at least 1.")
     people = load_people(options.people) if options.people else drawn_people(options.drawn, max(options.photos))
     usual = PORTRAIT_PROMPTS if options.networks == "portrait" else PHOTO_PROMPTS
-    prompts = load_prompts(options.prompts) if options.prompts else usual
+    prompts = (load_prompts(options.prompts) if options.prompts else usual)[:: options.prompt_stride]
     face = InsightFaceEmbedder(options.insightface) if options.insightface else None
     networks = _networks(options, face)
     model = load_photomaker(options.base, options.adapter, face_embedder=face)
@@ -111,6 +114,8 @@ def evaluate(options: argparse.Namespace) -> int:
         return _mix(options, model, settings, people, prompts, networks)
     results = compare(Comparison(people, prompts, options.pictures, networks), _methods(options, model, settings, face))
     write_report(results, people, options.out)
+    if "photomaker" in options.methods and len(options.photos) == 1 < len(options.style_strength):
+        plot_trade(list(zip(options.style_strength, results, strict=False)), options.out / "style-strength.png")
     print((options.out / "results.md").read_text())
     return 0
 
@@ -171,8 +176,23 @@ def _mix(
     from photomaker_core.evaluation.mixing import mixing_study, mixing_table
 
     stride = max(1, len(prompts) // _MIX_PROMPTS)
-    results = mixing_study(model, settings, people, prompts[::stride], networks, pairs=options.mix)
+    results = mixing_study(
+        model,
+        settings,
+        people,
+        prompts[::stride],
+        networks,
+        pairs=options.mix,
+        blender=None if options.people else _blend,
+    )
     table = mixing_table(results)
     (options.out / "mixing.md").write_text(table + "\n")
     print(table)
     return 0
+
+
+def _blend(first: int, second: int) -> list[Image.Image]:
+    from photomaker_core.evaluation.people import drawn_blends
+    from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY
+
+    return drawn_blends(FIRST_HELD_OUT_IDENTITY + first, FIRST_HELD_OUT_IDENTITY + second, _MIX_PROMPTS)

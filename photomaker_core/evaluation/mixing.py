@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from random import Random
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
@@ -31,7 +32,8 @@ class MixResult:
     """Pictures at one balance: the first person's share of the stack in percent.
 
     ``both_in_top`` is the share of pictures in which both people are among the three nearest of all;
-    ``first`` and ``second`` are the mean cosines with each of the two.
+    ``first`` and ``second`` are the mean cosines with each of the two. ``is_bound``: the pictures are no model's, but
+    blends that the portraits' own generator drew.
     """
 
     balance: int
@@ -39,6 +41,11 @@ class MixResult:
     both_in_top: float
     first: float
     second: float
+    is_bound: bool = False
+
+
+Blender = Callable[[int, int], Sequence[Image.Image]]
+"""Draws some blends of two people, given by their places among all, half and half."""
 
 
 def mixing_study(
@@ -50,10 +57,12 @@ def mixing_study(
     *,
     pairs: int,
     balances: Sequence[int] = (0, 25, 50, 75, 100),
+    blender: Blender | None = None,
 ) -> list[MixResult]:
     """Draw ``pairs`` random pairs of people with the same class word, each for every prompt and balance.
 
-    Raises :class:`UserError` without a face network or without such pairs.
+    What a ``blender`` draws of the same pairs comes last: how far the face network finds two people in one picture
+    where they are both in it beyond doubt. Raises :class:`UserError` without a face network or without such pairs.
     """
     if networks.face is None:
         raise UserError("The mixing study needs a face network.")
@@ -62,20 +71,29 @@ def mixing_study(
     features = [model.encode_photos(person.photos) for person in people]
     results = []
     for balance in balances:
-        ranks, cosines = [], []
+        shown = []
         for first, second in tqdm(chosen, f"balance {balance}", unit="pair"):
             stack = blend_stacks(
                 [features[first], features[second]], [balance / 100, 1 - balance / 100], max_photos=_STACK_PHOTOS
             )
             draw = drawer(model, settings, people[first].class_word, stack)
-            shown = networks.face(draw([Wish(prompt, seed) for seed, prompt in enumerate(prompts)]))
-            pair = (first, second)
-            ranks += list(zip(*(ranks_among(shown, known, [one] * len(shown)) for one in pair), strict=True))
-            cosines.append(torch.stack([shown @ known[one] for one in pair], dim=-1))
-        means = torch.cat(cosines).nanmean(0).tolist()
-        both = sum(max(pair) < _TOP for pair in ranks) / len(ranks)
-        results.append(MixResult(balance, len(ranks), both, *means))
+            shown.append(networks.face(draw([Wish(prompt, seed) for seed, prompt in enumerate(prompts)])))
+        results.append(_judged(balance, shown, chosen, known))
+    if blender is not None:
+        shown = [networks.face(blender(first, second)) for first, second in chosen]
+        results.append(replace(_judged(50, shown, chosen, known), is_bound=True))
     return results
+
+
+def _judged(balance: int, shown: Sequence[Tensor], pairs: Sequence[tuple[int, int]], known: Tensor) -> MixResult:
+    """``shown`` are the pictures' embeddings [N, D], one entry a pair."""
+    ranks, cosines = [], []
+    for embeddings, pair in zip(shown, pairs, strict=True):
+        ranks += list(zip(*(ranks_among(embeddings, known, [one] * len(embeddings)) for one in pair), strict=True))
+        cosines.append(torch.stack([embeddings @ known[one] for one in pair], dim=-1))
+    first, second = torch.cat(cosines).nanmean(0).tolist()
+    both = sum(max(pair) < _TOP for pair in ranks) / len(ranks)
+    return MixResult(balance, len(ranks), both, first, second)
 
 
 def mixing_table(results: Sequence[MixResult]) -> str:
@@ -85,7 +103,8 @@ def mixing_table(results: Sequence[MixResult]) -> str:
         "|---:|---:|---:|---:|---:|",
     ]
     rows = [
-        f"| {one.balance} % | {one.pictures} | {100 * one.both_in_top:.0f} % | {one.first:.2f} | {one.second:.2f} |"
+        f"| {one.balance} %{', drawn by the generator' * one.is_bound} | {one.pictures} | "
+        f"{100 * one.both_in_top:.0f} % | {one.first:.2f} | {one.second:.2f} |"
         for one in results
     ]
     return "\n".join([*head, *rows])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -13,7 +13,7 @@ from PIL import Image
 from photomaker_core.errors import UserError
 from photomaker_core.images import load_photo, normalise_photo
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number
-from photomaker_core.nano.portraits import draw, reference_scene
+from photomaker_core.nano.portraits import Identity, draw, reference_scene
 from photomaker_core.prompts import CLASS_WORDS
 
 _PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -44,6 +44,20 @@ def load_people(folder: Path) -> list[Person]:
 def drawn_people(count: int, photos: int, first: int = FIRST_HELD_OUT_IDENTITY) -> list[Person]:
     """Procedural people that no training has seen, with ``photos`` plain photos each."""
     return [_drawn_person(first + index, photos) for index in range(count)]
+
+
+def drawn_blends(first: int, second: int, pictures: int) -> list[Image.Image]:
+    """Plain portraits of people half way between two: sizes are averaged, all else is of one or the other by chance."""
+    one, other = identity_number(first), identity_number(second)
+    drawn = []
+    for number in range(pictures):
+        rng = Random(f"blend {first} {second} {number}")
+        features = {}
+        for feature in fields(Identity):
+            values = getattr(one, feature.name), getattr(other, feature.name)
+            features[feature.name] = sum(values) / 2 if isinstance(values[0], float) else rng.choice(values)
+        drawn.append(draw(replace(one, **features), reference_scene(rng))[0])
+    return drawn
 
 
 def _load_person(folder: Path) -> Person:

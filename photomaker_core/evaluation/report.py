@@ -58,5 +58,23 @@ def contact_sheet(result: MethodResult, people: Sequence[Person], path: Path) ->
     tile(cells, columns=len(cells) // min(len(people), _SHEET_PEOPLE)).save(path)
 
 
+def plot_trade(results: Sequence[tuple[float, MethodResult]], path: Path) -> None:
+    """How the style strength, in percent, trades identity for text; needs matplotlib, and draws nothing without."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    strengths = [strength for strength, _ in results]
+    for name in ("ID top-1", "Attributes", "CLIP-T", "Face Sim."):
+        values = [result.scores.get(name, math.nan) for _, result in results]
+        if not all(map(math.isnan, values)):
+            axes.plot(strengths, values, marker="o", label=name)
+    axes.set(xlabel="style strength in percent of the steps", ylabel="percent", ylim=(0, 100))
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
 def _figure(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}"
