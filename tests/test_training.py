@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ from photomaker_core.model import PhotoMaker
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portrait_set import identity_number, scene_number
 from photomaker_core.nano.portraits import draw
+from photomaker_core.training.consistency import LORA_FILE, ConsistencyStage
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.pictures import Example
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE
@@ -138,6 +140,40 @@ def test_an_ablated_adapter_is_another(dataset: Path, tmp_path: Path) -> None:
     assert (whole - blind).abs().max() > 1e-4
     tower = config | {"output": "tower", "inputs": {"base": str(TINY_BASE), "vision": str(TINY_ADAPTER)}}
     assert train(tower, tmp_path) == 0
+
+
+def test_a_base_is_distilled_into_a_lora_that_draws_in_few_steps(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    config |= {"stage": "consistency", "output": "lcm", "inputs": {"base": str(TINY_BASE)}}
+    config["options"] = {"lora_rank": 4, "guidance": [2.0, 3.0]}
+    assert train(config, tmp_path) == 0
+    weights = load_file(tmp_path / "runs" / "lcm" / "export" / LORA_FILE)
+    assert all(value.abs().max() > 0 for name, value in weights.items() if ".lora_B." in name or ".lora.up." in name)
+    assert len(weights) > 40
+    lora, out = tmp_path / "runs" / "lcm" / "export" / LORA_FILE, tmp_path / "out"
+    arguments = ["--base", str(TINY_BASE), "--adapter", str(TINY_ADAPTER), "--out", str(out), "--lora", str(lora)]
+    few = ["--scheduler", "lcm", "--steps", "4", "--guidance", "1"]
+    assert cli.main(["generate", "--identity", str(NEWTON[0]), "--prompt", "a man img", *arguments, *few]) == 0
+    assert len(list(out.iterdir())) == 1
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction"])
+def test_the_teacher_splits_latents_and_steps_by_the_solver(
+    pictures: FolderPictures, tiny_model: PhotoMaker, predicts: str
+) -> None:
+    pipeline = copy.deepcopy(tiny_model.base.pipeline)
+    pipeline.unload_lora_weights()
+    pipeline.scheduler.register_to_config(prediction_type=predicts)
+    stage = ConsistencyStage(pipeline, pictures, 1e-3, lora_rank=2)
+    text = tiny_model.base.text.encode("a man")
+    noisy, timesteps, zero = torch.randn(1, 4, 8, 8), torch.tensor([499]), torch.tensor([0])
+    with torch.no_grad():
+        clean, noise = stage._clean_and_noise(noisy, timesteps, text)
+        signal, spread = stage._signal_and_spread(timesteps)
+        torch.testing.assert_close(signal * clean + spread * noise, noisy)
+        stays = stage._teacher_step(noisy, timesteps, timesteps, text, torch.ones(1, 1, 1, 1))
+        torch.testing.assert_close(stays, noisy)
+        torch.testing.assert_close(stage._consistent(noisy, zero, text), noisy)
 
 
 def test_people_with_one_picture_are_left_out(pictures: FolderPictures) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _METHODS: Final = ("photomaker", "text", "dreambooth")
 _DRAWN_PHOTOS: Final = 4
+_LORA_NAME: Final = "lora"
 _MIX_PROMPTS: Final = 4
 
 
@@ -51,6 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=5.0)
     add_speed_levers(parser)
     parser.add_argument("--scheduler", default="euler")
+    parser.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA to draw with, such as a distilled one")
     parser.add_argument(
         "--ablated",
         nargs="+",
@@ -96,7 +98,8 @@ def evaluate(options: argparse.Namespace) -> int:
     prompts = (load_prompts(options.prompts) if options.prompts else usual)[:: options.prompt_stride]
     face = InsightFaceEmbedder(options.insightface) if options.insightface else None
     networks = _networks(options, face)
-    model = load_photomaker(options.base, options.adapter, face_embedder=face)
+    loras = {_LORA_NAME: options.lora} if options.lora else {}
+    model = load_photomaker(options.base, options.adapter, face_embedder=face, style_loras=loras)
     model.id_encoder.fuse_module.sees_class_word = "no-fusion" not in options.ablated
     side = model.base.side_px
     settings = GenerationSettings(
@@ -108,6 +111,7 @@ def evaluate(options: argparse.Namespace) -> int:
         guidance_every=options.guidance_every,
         cache_every=options.cache_every,
         scheduler=options.scheduler,
+        style_loras=tuple((name, 1.0) for name in loras),
     )
     options.out.mkdir(parents=True, exist_ok=True)
     if options.mix is not None:
@@ -153,7 +157,14 @@ def _methods(
                 name = "PhotoMaker" + f" N={photos}" * several[0] + f" {strength:g} %" * several[1]
                 changed = replace(settings, style_strength_ratio=strength)
                 made.append(partial(PhotoMakerMethod, model, changed, photos, name, "average" in options.ablated))
-    load = partial(load_photomaker, options.base, options.adapter, face_embedder=face, use_lora=False)
+    load = partial(
+        load_photomaker,
+        options.base,
+        options.adapter,
+        face_embedder=face,
+        use_lora=False,
+        style_loras={_LORA_NAME: options.lora} if options.lora else {},
+    )
     if "dreambooth" in options.methods:
         training = DreamBooth(steps=options.dreambooth_steps, learning_rate=options.dreambooth_rate, batch_size=4)
         prior = options.out / "prior"

@@ -92,7 +92,7 @@ class DreamBoothMethod:
             )
             model = self.load()
             model.add_style_lora("dreambooth", lora)
-        settings = replace(self.settings, style_loras=(("dreambooth", 1.0),))
+        settings = replace(self.settings, style_loras=(*self.settings.style_loras, ("dreambooth", 1.0)))
         return drawer(model, settings, f"{IDENTIFIER} {person.class_word}", None)
 
 

@@ -27,6 +27,7 @@ from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_v
 from photomaker_core.nano.judge import PortraitJudge, load_judge
 from photomaker_core.nano.model import NANO_BASE
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
+from photomaker_core.training.consistency import ConsistencyStage
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.judge import JudgeStage
 from photomaker_core.training.photo_folder import FolderPictures
@@ -196,6 +197,22 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
     )
 
 
+def _consistency(config: TrainConfig, work: Path) -> Stage:
+    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=_base_dtype(config))
+    pipeline.to(PartialState().device)
+    if config.options.get("gradient_checkpointing", False):
+        pipeline.unet.enable_gradient_checkpointing()
+    torch.manual_seed(config.loop.seed)
+    low, high = config.options.get("guidance", (3.0, 8.0))
+    return ConsistencyStage(
+        pipeline,
+        _pictures(config, work, pipeline.vae),
+        config.learning_rate,
+        lora_rank=config.option("lora_rank"),
+        guidance=(low, high),
+    )
+
+
 def _adapter_to_train(
     config: TrainConfig, work: Path, pipeline: StableDiffusionXLPipeline
 ) -> tuple[IdEncoder, dict[str, Tensor]]:
@@ -261,4 +278,5 @@ _STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {
     "judge": _judge,
     "text_to_image": _text_to_image,
     "photomaker": _photomaker,
+    "consistency": _consistency,
 }
