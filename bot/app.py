@@ -34,6 +34,7 @@ from bot.jobs import Controls, JobDesk
 from bot.language import CommandTranslator
 from bot.reports import Reports
 from bot.requests import Limits, Turbo
+from bot.style_samples import StyleSamples
 from photomaker_core.compilation import compile_from
 from photomaker_core.errors import UserError
 from photomaker_core.faces import InsightFaceEmbedder
@@ -103,6 +104,7 @@ class PhotoMakerBot(commands.Bot):
         )
         privacy = PrivacyStore(self.database)
         self.studio = studio = Studio(self.identities, self.jobs, self.limits)
+        samples = StyleSamples(self.gpu, self.limits.default_steps, self.limits.default_guidance)
         for view in (*buttons.listening(), ConfirmView(privacy, self.jobs), HelpView(studio)):
             self.add_view(view)
         self.add_dynamic_items(Leaf)
@@ -113,9 +115,9 @@ class PhotoMakerBot(commands.Bot):
             MixCommands(studio),
             EditCommands(studio),
             PromptCommands(prompts, studio),
-            AroundCommands(studio),
+            AroundCommands(studio, samples),
             PrivacyCommands(privacy, self.jobs),
-            AdminCommands(self.jobs),
+            AdminCommands(studio),
             HelpCommands(studio),
         ):
             await self.add_cog(cog)

@@ -35,11 +35,15 @@ class Gate:
         if rules.channels and not _is_in(interaction, rules.channels):
             allowed = ", ".join(f"<#{channel}>" for channel in rules.channels)
             raise NotAllowedError("Drawing is allowed in {channels} only.", channels=allowed)
-        if rules.open_jobs is not None and open_jobs >= rules.open_jobs:
+        roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
+        most = rules.most_open_jobs(role.id for role in roles)
+        if most is not None and open_jobs >= most:
             raise NotAllowedError(
                 "Open jobs of yours: {number}, which is the most on this server. Wait for one to finish, or cancel it.",
                 number=open_jobs,
             )
+        if request.lora in rules.forbidden_loras:
+            raise NotAllowedError("The LoRA “{name}” is not allowed on this server.", name=request.lora)
         word = blocked_word(rules, (request.prompt, request.negative or ""))
         if word is not None:
             raise NotAllowedError("“{word}” is not allowed in prompts on this server.", word=word)

@@ -35,6 +35,8 @@ from storage import Database, JobRecord, JobStore, NewJob, NewResult
 log = logging.getLogger(__name__)
 
 EDIT_INTERVAL_S = 2.0
+PLACE_INTERVAL_S = 5.0
+_TOLD_PLACES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class OpenJob:
 class _OpenJob:
     record: JobRecord
     request: DrawRequest
+    told_place_at_s: float
     steps_done: int = 0
     dropped_text: str = ""
     started_at_s: float | None = None
@@ -163,7 +166,7 @@ class JobDesk:
     async def _submit(self, record: JobRecord) -> None:
         if record.id in self._open:
             return
-        job = _OpenJob(record, DrawRequest.from_json(record.request))
+        job = _OpenJob(record, DrawRequest.from_json(record.request), time.monotonic())
         self._open[record.id] = job
         try:
             request = job.request
@@ -210,6 +213,19 @@ class JobDesk:
             content = messages.drawing(job.request, progress.step, progress.steps, elapsed_s)
         job.edit = self._spawn(self._reply_with_previews(job, content))
 
+    def _tell_places(self) -> None:
+        """Tell those next in the queue where they are now; the rate limits leave no room for telling everybody."""
+        now, steps = time.monotonic(), 0
+        for before, job in enumerate(list(self._open.values())[:_TOLD_PLACES]):
+            steps += _steps(job.request) - job.steps_done
+            is_due = job.started_at_s is None and now - job.told_place_at_s >= PLACE_INTERVAL_S
+            if not is_due or (job.edit and not job.edit.done()):
+                continue
+            job.told_place_at_s = now
+            with speaking(job.request.language):
+                content = messages.waiting(before, self.pace.expected_s(steps))
+            job.edit = self._spawn(self._replies.send(job.record, content))
+
     async def _reply_with_previews(self, job: _OpenJob, content: str) -> None:
         files = []
         if job.previews:
@@ -238,6 +254,7 @@ class JobDesk:
         finally:
             self._open.pop(job.record.id, None)
             job.ended.set()
+            self._tell_places()
 
     async def _deliver(self, job: _OpenJob, finished: Finished) -> None:
         suffix, contents = await asyncio.to_thread(encode_pictures, finished.pictures)

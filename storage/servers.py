@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from storage.database import Database
@@ -12,13 +13,25 @@ from storage.models import ServerRules
 @dataclass(frozen=True, slots=True)
 class Rules:
     """``channels``: where drawing is allowed, empty for everywhere; ``open_jobs``: the most that one member may have
-    waiting or running, ``None`` for no limit; ``report_channel``: where reports go."""
+    waiting or running, ``None`` for no limit; ``role_jobs``: the same for members of a role, by its Discord id in
+    decimal; ``report_channel``: where reports go. ``style``, ``aspect`` and ``quality`` are taken where neither the
+    command nor the member's preferences say anything."""
 
     channels: tuple[int, ...] = ()
     blocked_words: tuple[str, ...] = ()
     open_jobs: int | None = None
     report_channel: int | None = None
     is_paused: bool = False
+    role_jobs: Mapping[str, int] = field(default_factory=dict)
+    forbidden_loras: tuple[str, ...] = ()
+    style: str | None = None
+    aspect: str | None = None
+    quality: str | None = None
+
+    def most_open_jobs(self, roles: Iterable[int]) -> int | None:
+        """How many jobs a member with these roles may have open: the largest number of a role, else everybody's."""
+        own = [self.role_jobs[str(role)] for role in roles if str(role) in self.role_jobs]
+        return max(own) if own else self.open_jobs
 
 
 class ServerStore:

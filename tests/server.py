@@ -18,7 +18,7 @@ from tests import uploads
 
 MINE = "I am this person"
 FICTION = "Fictional person or work of art"
-_EXPECTED = (UserError, StorageError)
+_EXPECTED = (UserError, StorageError, app_commands.CheckFailure)
 
 Upload = tuple[str, bytes]
 

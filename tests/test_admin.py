@@ -11,6 +11,7 @@ import pytest
 import simcord
 
 from bot.gate import blocked_word
+from photomaker_core.styles import STYLES
 from storage import Rules
 from tests.server import Server
 from tests.test_job_buttons import click, drawn, says
@@ -161,6 +162,65 @@ async def test_history_is_paged_with_thumbnails(studio: Server) -> None:
 
 
 async def test_styles_are_listed(studio: Server) -> None:
-    told = (await studio.command(studio.ada, "style")).content
-    assert "Cinematic" in told
+    shown = await studio.command(studio.ada, "style")
+    told = str(shown.components)
+    assert "**Cinematic**" in told
     assert "None is loaded here" in told
+    pictures = {await one.read() for one in shown.attachments}
+    assert len(pictures) == len(STYLES), "each style has a picture of its own"
+    again = await studio.command(studio.bob, "style")
+    assert {await one.read() for one in again.attachments} == pictures
+
+
+async def test_styles_are_listed_while_their_pictures_are_drawn(studio: Server) -> None:
+    before = len(studio.env.http_requests)
+    shown = await studio.command(studio.ada, "style")
+    first, *_ = (str(one.json) for one in studio.env.http_requests[before:])
+    assert "Cinematic, Disney character" in first
+    assert "being drawn" in first
+    assert len(shown.attachments) == len(STYLES)
+    assert "being drawn" not in str(shown.components)
+
+
+async def test_roles_have_limits_of_their_own(
+    studio: Server, chief: simcord.MemberActor, hold: threading.Event
+) -> None:
+    guild = studio.env.guild
+    patron = guild.create_role("patron")
+    eve = guild.add_member(studio.env.create_user("eve"), roles=[patron])
+    await studio.command(chief, "admin limit", jobs=1)
+    told = await studio.command(chief, "admin limit", jobs=2, role=patron)
+    assert f"Open jobs of a member: 1, <@&{patron.id}> 2" in told.content
+    for member in (studio.ada, eve):
+        await studio.add(member, "newton")
+    for member in (studio.ada, eve):
+        await member.slash(studio.channel, "imagine", prompt="a man img")
+    refused = await studio.ada.slash(studio.channel, "imagine", prompt="a man img")
+    assert refused.response is not None
+    assert "Open jobs of yours: 1" in refused.response.content
+    allowed = await eve.slash(studio.channel, "imagine", prompt="a man img")
+    assert allowed.response is not None
+    assert "before yours" in allowed.response.content
+    hold.set()
+    await studio.quiet()
+    assert f"<@&{patron.id}>" not in (await studio.command(chief, "admin limit", role=patron)).content
+
+
+async def test_a_server_has_defaults_that_preferences_override(studio: Server, chief: simcord.MemberActor) -> None:
+    await studio.add(studio.ada, "newton")
+    told = await studio.command(chief, "admin defaults", style="Cinematic", quality="best")
+    assert "Where a member says nothing: Cinematic, best" in told.content
+    assert "Style: Cinematic" in (await studio.command(studio.ada, "settings")).content
+    drawn_so = await imagine(studio)
+    assert "Cinematic · quality: best" in drawn_so.content
+    await studio.command(studio.ada, "settings", style="Line art")
+    assert "Line art · quality: best" in (await imagine(studio)).content
+    assert "the bot’s own settings" in (await studio.command(chief, "admin defaults")).content
+
+
+async def test_who_does_not_manage_the_server_is_refused_even_where_discord_shows_the_command(studio: Server) -> None:
+    (admin,) = (one for one in await studio.bot.tree.fetch_commands() if one.name == "admin")
+    studio.env.guild.set_command_permissions(admin, {studio.ada: True})
+    refused = await studio.command(studio.ada, "admin pause")
+    assert refused.content == "You may not use this command here."
+    assert not (await studio.bot.jobs.gate.servers.rules(studio.env.guild.id)).is_paused

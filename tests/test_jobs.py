@@ -247,3 +247,20 @@ async def test_a_role_can_have_another_share_of_the_gpu(
         await studio.add(member, "newton")
         await studio.command(member, "imagine", prompt="a man img")
     assert weights == {studio.ada.id: 1, cleo.id: 3}
+
+
+async def test_those_who_wait_are_told_how_the_queue_moves(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PLACE_INTERVAL_S", 0.0)
+    await studio.restart(PhotoMakerBot(settings(tmp_path, max_batch=1), load=lambda: tiny_model))
+    await studio.add(studio.ada, "newton")
+    for work in ({}, {"steps": 100, "count": 4}, {}):
+        last = await accepted(studio, **work)
+    assert "2 jobs before yours" in last.response.content  # type: ignore[attr-defined]
+    before = len(studio.env.http_requests)
+    hold.set()
+    await studio.quiet()
+    told = [str(one.json) for one in studio.env.http_requests[before:] if one.method == "PATCH"]
+    assert any("1 job before yours" in one for one in told)
+    assert len(last.response.attachments) == 1  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import io
 import sqlite3
 from pathlib import Path
 
+import discord
 import pytest
 from PIL import Image
 
@@ -135,6 +136,24 @@ async def test_turbo_draws_with_the_distilled_lora(studio: Server, tmp_path: Pat
     plain = await studio.command(studio.ada, "imagine", prompt="a man img", steps=2, guidance=1.0, seed=1)
     assert await turbo.attachments[0].read() != await plain.attachments[0].read()
     assert studio.bot.gpu.loaded.result().style_loras == ["turbo"]
+
+
+async def test_a_style_lora_is_drawn_with_and_may_be_forbidden_on_a_server(studio: Server, tmp_path: Path) -> None:
+    await studio.add(studio.ada, "newton")
+    loras = {"photomaker_style_loras": {"papercut": str(GOLDEN / "style.safetensors")}}
+    tiny = {"photomaker_base": str(TINY_BASE), "photomaker_adapter": TINY_ADAPTER}
+    await studio.restart(PhotoMakerBot(settings(tmp_path, **loras, **tiny)))
+    guild = studio.env.guild
+    role = guild.create_role("chief", permissions=discord.Permissions(manage_guild=True))
+    chief = guild.add_member(studio.env.create_user("chief"), roles=[role])
+    with_it = await studio.command(studio.ada, "imagine", prompt="a man img", lora="papercut")
+    assert "LoRA papercut" in with_it.content
+    assert "papercut" in str((await studio.command(studio.ada, "style")).components)
+    assert "/style shows what there is" in (await studio.command(chief, "admin lora", name="nothing")).content
+    assert "Forbidden LoRAs: papercut" in (await studio.command(chief, "admin lora", name="papercut")).content
+    refused = await studio.command(studio.ada, "imagine", prompt="a man img", lora="papercut")
+    assert "“papercut” is not allowed on this server" in refused.content
+    assert "Forbidden LoRAs: none" in (await studio.command(chief, "admin lora", name="papercut")).content
 
 
 async def test_a_picture_is_upscaled_and_varied(studio: Server, tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.jobs import JobDesk
+from bot.commands.studio import (
+    ASPECT_CHOICES,
+    ASPECT_TEXT,
+    QUALITY_CHOICES,
+    QUALITY_TEXT,
+    STYLE_CHOICES,
+    STYLE_TEXT,
+    Studio,
+    matching,
+)
 from bot.language import counted, tr
 from bot.messages import duration, listing
 from photomaker_core.errors import SettingsError, UserError
@@ -26,9 +35,9 @@ _MAX_WORD_CHARACTERS: Final = 60
 class AdminCommands(commands.GroupCog, group_name="admin", group_description="Rules of this server"):
     """For members who may manage the server; Discord hides it from others, and each call is checked anew."""
 
-    def __init__(self, jobs: JobDesk) -> None:
+    def __init__(self, studio: Studio) -> None:
         super().__init__()
-        self._jobs, self._servers = jobs, jobs.gate.servers
+        self._studio, self._jobs, self._servers = studio, studio.jobs, studio.jobs.gate.servers
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         return interaction.permissions.manage_guild
@@ -56,11 +65,49 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         await self._answer(interaction, blocked_words=words)
 
     @app_commands.command(description="How many open jobs a member may have; without a number, any")
-    @app_commands.describe(jobs="The most jobs of one member that wait or run")
+    @app_commands.describe(
+        jobs="The most jobs of one member that wait or run",
+        role="Only for members with this role; the largest number of their roles counts",
+    )
     async def limit(
-        self, interaction: discord.Interaction, jobs: app_commands.Range[int, 1, 100] | None = None
+        self,
+        interaction: discord.Interaction,
+        jobs: app_commands.Range[int, 1, 100] | None = None,
+        role: discord.Role | None = None,
     ) -> None:
-        await self._answer(interaction, open_jobs=jobs)
+        if role is None:
+            await self._answer(interaction, open_jobs=jobs)
+            return
+        limits = {
+            key: value for key, value in (await self._rules(interaction)).role_jobs.items() if key != str(role.id)
+        }
+        if jobs is not None:
+            limits[str(role.id)] = jobs
+        await self._answer(interaction, role_jobs=limits)
+
+    @app_commands.command(description="Forbid a style LoRA on this server, or allow it again")
+    @app_commands.describe(name="Which LoRA")
+    async def lora(self, interaction: discord.Interaction, name: str) -> None:
+        forbidden = (await self._rules(interaction)).forbidden_loras
+        if name not in self._studio.limits.loras and name not in forbidden:
+            raise SettingsError("Unknown LoRA “{name}”. /style shows what there is.", name=name)
+        await self._answer(interaction, forbidden_loras=_toggled(forbidden, name))
+
+    @lora.autocomplete("name")
+    async def _loras(self, _interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return matching(self._studio.limits.loras, current)
+
+    @app_commands.command(description="What is taken where a member says nothing; without options, the bot's own")
+    @app_commands.describe(style=STYLE_TEXT, aspect=ASPECT_TEXT, quality=QUALITY_TEXT)
+    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
+    async def defaults(
+        self,
+        interaction: discord.Interaction,
+        style: str | None = None,
+        aspect: str | None = None,
+        quality: str | None = None,
+    ) -> None:
+        await self._answer(interaction, style=style, aspect=aspect, quality=quality)
 
     @app_commands.command(description="Where reports of pictures go; without a channel, to the bot's operator only")
     @app_commands.describe(channel="A channel that I can write to")
@@ -134,10 +181,19 @@ def _shown(rules: Rules) -> str:
     lines = [
         tr("Drawing is **paused**.") if rules.is_paused else tr("Drawing is on."),
         tr("Channels: {channels}", channels=", ".join(f"<#{one}>" for one in rules.channels) or tr("all")),
-        tr("Open jobs of a member: {number}", number=rules.open_jobs or tr("any number")),
+        tr("Open jobs of a member: {number}", number=_jobs_allowed(rules)),
         tr(
             "Reports go to: {place}",
             place=f"<#{rules.report_channel}>" if rules.report_channel else tr("the bot’s operator"),
+        ),
+        tr(
+            "Where a member says nothing: {settings}",
+            settings=", ".join(tr(one) for one in (rules.style, rules.aspect, rules.quality) if one)
+            or tr("the bot’s own settings"),
+        ),
+        tr(
+            "Forbidden LoRAs: {names}",
+            names=", ".join(map(discord.utils.escape_markdown, rules.forbidden_loras)) or tr("none so far"),
         ),
         tr(
             "Blocked words: {words}",
@@ -145,3 +201,8 @@ def _shown(rules: Rules) -> str:
         ),
     ]
     return listing(lines)
+
+
+def _jobs_allowed(rules: Rules) -> str:
+    limits = [f"<@&{role}> {jobs}" for role, jobs in rules.role_jobs.items()]
+    return ", ".join([str(rules.open_jobs or tr("any number")), *limits])

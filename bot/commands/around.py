@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 import discord
@@ -18,6 +18,7 @@ from bot.jobs import OpenJob
 from bot.language import answer_in_language_of, counted, spoken, tr
 from bot.names import shown
 from bot.requests import DEFAULT_QUALITY, DrawRequest
+from bot.style_samples import StyleSamples
 from photomaker_core.aspects import DEFAULT_ASPECT
 from photomaker_core.styles import STYLES
 from storage import NotFoundError, PastJob, Preferences
@@ -29,8 +30,8 @@ _SHOWN_PROMPT: Final = 200
 class AroundCommands(commands.Cog):
     """Every answer is seen by the asking member only."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, studio: Studio, samples: StyleSamples) -> None:
+        self._studio, self._samples = studio, samples
 
     @app_commands.command(description="What is waiting, and how long it will take")
     async def queue(self, interaction: discord.Interaction) -> None:
@@ -71,15 +72,16 @@ class AroundCommands(commands.Cog):
         preferences = await store.change(user_id, **changes) if changes else await store.of(user_id)
         await interaction.edit_original_response(content=await self._shown(interaction, preferences))
 
-    @app_commands.command(description="The styles and LoRAs that you can choose from")
+    @app_commands.command(description="The styles and LoRAs that you can choose from, with pictures")
     async def style(self, interaction: discord.Interaction) -> None:
-        lines = [
-            tr("**Styles** (`style:` of /imagine, /mix and /settings)"),
-            ", ".join(map(tr, STYLES)),
-            tr("**LoRAs** (`lora:` of /imagine)"),
-            ", ".join(map(discord.utils.escape_markdown, self._studio.limits.loras)) or tr("None is loaded here."),
-        ]
-        await interaction.response.send_message("\n".join(lines), ephemeral=True)
+        loras = await self._studio.allowed_loras(interaction)
+        if not self._samples.are_ready:
+            await interaction.response.send_message(view=_StylesPage({}, loras), ephemeral=True)
+            page = _StylesPage(await self._samples.pictures(), loras)
+            await interaction.edit_original_response(view=page, attachments=page.files)
+            return
+        page = _StylesPage(await self._samples.pictures(), loras)
+        await interaction.response.send_message(view=page, files=page.files, ephemeral=True)
 
     async def _shown(self, interaction: discord.Interaction, preferences: Preferences) -> str:
         person = tr("the one you added last")
@@ -90,7 +92,7 @@ class AroundCommands(commands.Cog):
             except NotFoundError as error:
                 person = spoken(error)
         limits = self._studio.limits
-        shape, quality = preferences.aspect or DEFAULT_ASPECT, preferences.quality or DEFAULT_QUALITY
+        usual = await self._studio.usual(interaction)
         most = tr(
             "Up to {pictures} pictures a job and {steps} steps. Choose the person with `/identity default`.",
             pictures=limits.max_pictures,
@@ -99,9 +101,9 @@ class AroundCommands(commands.Cog):
         return "\n".join(
             (
                 tr("Person: {person}", person=person),
-                tr("Style: {style}", style=tr(preferences.style or "None")),
-                tr("Aspect: {aspect}", aspect=tr(shape)),
-                tr("Quality: {quality}", quality=tr(quality)),
+                tr("Style: {style}", style=tr(usual["style"] or "None")),
+                tr("Aspect: {aspect}", aspect=tr(usual["aspect"] or DEFAULT_ASPECT)),
+                tr("Quality: {quality}", quality=tr(usual["quality"] or DEFAULT_QUALITY)),
                 f"-# {most}",
             )
         )
@@ -111,6 +113,29 @@ def _state(job: OpenJob) -> str:
     if job.is_running:
         return tr("{share:.0%} drawn", share=job.done)
     return counted(job.jobs_before, "{number} job before it", "{number} jobs before it")
+
+
+class _StylesPage(ui.LayoutView):
+    """The styles, each with its picture where there are pictures, and the LoRAs."""
+
+    def __init__(self, pictures: Mapping[str, bytes], loras: Sequence[str]) -> None:
+        super().__init__(timeout=None)
+        self.stop()
+        self.files: list[discord.File] = []
+        container: ui.Container[_StylesPage] = ui.Container()
+        container.add_item(ui.TextDisplay(tr("**Styles** (`style:` of /imagine, /mix and /settings)")))
+        for number, (name, picture) in enumerate(pictures.items(), start=1):
+            file = f"style-{number}.jpg"
+            self.files.append(discord.File(io.BytesIO(picture), file))
+            container.add_item(
+                ui.Section(f"**{tr(name)}**", accessory=ui.Thumbnail(f"attachment://{file}", description=tr(name)))
+            )
+        if not pictures:
+            container.add_item(ui.TextDisplay(", ".join(map(tr, STYLES))))
+            container.add_item(ui.TextDisplay(f"-# {tr('Their pictures are being drawn …')}"))
+        names = ", ".join(map(discord.utils.escape_markdown, loras)) or tr("None is loaded here.")
+        container.add_item(ui.TextDisplay(f"{tr('**LoRAs** (`lora:` of /imagine)')}\n{names}"))
+        self.add_item(container)
 
 
 class _HistoryPage(ui.LayoutView):

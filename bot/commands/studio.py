@@ -16,7 +16,7 @@ from bot.language import tr
 from bot.requests import MAX_SEED, QUALITIES, IdentityShare, Limits, checked_request
 from photomaker_core.aspects import ASPECTS
 from photomaker_core.styles import STYLES
-from storage import IdentityInfo, NotFoundError
+from storage import IdentityInfo, NotFoundError, Rules
 
 STYLE_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in STYLES]
 ASPECT_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in ASPECTS]
@@ -64,6 +64,19 @@ class Studio:
             raise NotFoundError("You have no identity yet. Add one first: /identity add with a name and some photos.")
         return own[-1]
 
+    async def usual(self, interaction: discord.Interaction) -> dict[str, str | None]:
+        """Style, aspect and quality where a command names none: the member's preferences, then the server's."""
+        preferences = await self.identities.preferences.of(interaction.user.id)
+        rules = await self.rules(interaction)
+        return {
+            name: getattr(preferences, name) or getattr(rules, name, None) for name in ("style", "aspect", "quality")
+        }
+
+    async def rules(self, interaction: discord.Interaction) -> Rules | None:
+        """The rules of the server where the interaction happens; ``None`` outside of servers."""
+        guild_id = interaction.guild_id
+        return None if guild_id is None else await self.jobs.gate.servers.rules(guild_id)
+
     async def draw(
         self,
         interaction: discord.Interaction,
@@ -72,11 +85,10 @@ class Studio:
         **settings: Any,
     ) -> None:
         """Have people drawn, each with a weight; ``settings`` are those of :func:`checked_request`, where ``None``
-        stands for the member's preference. The interaction must be deferred. Raises :class:`UserError`."""
-        preferences = await self.identities.preferences.of(interaction.user.id)
-        for name in ("style", "aspect", "quality"):
+        stands for what is usual. The interaction must be deferred. Raises :class:`UserError`."""
+        for name, value in (await self.usual(interaction)).items():
             if settings.get(name) is None:
-                settings[name] = getattr(preferences, name)
+                settings[name] = value
         request = checked_request(
             prompt=prompt,
             identities=tuple(IdentityShare(info.id, info.name, weight) for info, weight in people),
@@ -97,10 +109,21 @@ class Studio:
         ]
         return [*own, *others][:_MOST_CHOICES]
 
-    async def suggest_loras(self, _interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
-        """Autocompletion: the style LoRAs that the bot has loaded."""
-        found = [name for name in self.limits.loras if typed.casefold() in name.casefold()]
-        return [app_commands.Choice(name=name, value=name) for name in found[:_MOST_CHOICES]]
+    async def suggest_loras(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        """Autocompletion: the style LoRAs that can be drawn with."""
+        return matching(await self.allowed_loras(interaction), typed)
+
+    async def allowed_loras(self, interaction: discord.Interaction) -> list[str]:
+        """The style LoRAs that the bot has loaded and the server allows."""
+        rules = await self.rules(interaction)
+        forbidden = rules.forbidden_loras if rules else ()
+        return [name for name in self.limits.loras if name not in forbidden]
+
+
+def matching(names: Sequence[str], typed: str) -> list[app_commands.Choice[str]]:
+    """Autocompletion: the names that hold what was typed."""
+    found = [name for name in names if typed.casefold() in name.casefold()]
+    return [app_commands.Choice(name=name, value=name) for name in found[:_MOST_CHOICES]]
 
 
 async def suggest_own(
