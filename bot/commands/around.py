@@ -127,8 +127,12 @@ class _StylesPage(ui.LayoutView):
         for number, (name, picture) in enumerate(pictures.items(), start=1):
             file = f"style-{number}.jpg"
             self.files.append(discord.File(io.BytesIO(picture), file))
+            adds = STYLES[name].prompt.format(prompt="…")
             container.add_item(
-                ui.Section(f"**{tr(name)}**", accessory=ui.Thumbnail(f"attachment://{file}", description=tr(name)))
+                ui.Section(
+                    f"**{tr(name)}**\n-# `{adds}`",
+                    accessory=ui.Thumbnail(f"attachment://{file}", description=tr(name)),
+                )
             )
         if not pictures:
             container.add_item(ui.TextDisplay(", ".join(map(tr, STYLES))))
