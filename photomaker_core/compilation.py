@@ -47,7 +47,7 @@ def _compile(model: PhotoMaker) -> None:
     """Compile the blocks and draw a step of each batch size that is compiled apart, so that later steps are quick."""
     if not hasattr(torch.compiler, "save_cache_artifacts"):
         raise ModelError(f"Keeping compiled code needs torch 2.7 or newer; this is {torch.__version__}.")
-    if model.plan.eight_bit_unet or model.plan.offload != "none":
+    if model.plan.unet_weights != "plain" or model.plan.offload != "none":
         raise ModelError(f"A model with the memory plan {model.plan.name} cannot be compiled.")
     model.require_fused_loras("Compiling")
     engine, side = StepEngine(model), model.base.side_px

@@ -7,7 +7,7 @@ Called by the loader, by ``photomaker-bot doctor`` and by the benchmark.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from photomaker_core.int8_weights import is_kept_as_int8
 from photomaker_core.memory_plans import PLANS, MemoryPlan
 
 _RESERVE: Final = 0.12
@@ -36,7 +37,8 @@ class Footprint:
     """
 
     unet: int
-    eight_bit_unet: int
+    int8_unet: int
+    float8_unet: int
     vae: int
     encoders: int
     step: int
@@ -58,7 +60,7 @@ class Footprint:
         """What stays on the device between two steps."""
         if plan.offload != "none":
             return 0
-        unet = self.eight_bit_unet if plan.eight_bit_unet else self.unet
+        unet = {"plain": self.unet, "int8": self.int8_unet, "float8": self.float8_unet}[plan.unet_weights]
         return unet + self.vae + (0 if plan.parked_encoders else self.encoders)
 
     def largest_batch(self, plan: MemoryPlan, free: int, limit: int) -> int:
@@ -110,7 +112,8 @@ def footprint(
     picture = 3 * width * height * vae_dtype.itemsize
     return Footprint(
         unet=weight_bytes(unet),
-        eight_bit_unet=sum(parameter.numel() for parameter in unet.parameters()),
+        int8_unet=_int8_bytes(unet),
+        float8_unet=sum(parameter.numel() for parameter in unet.parameters()),
         vae=weight_bytes(vae),
         encoders=encoders_bytes,
         step=step,
@@ -123,7 +126,28 @@ def footprint(
 
 
 def weight_bytes(*modules: nn.Module) -> int:
-    return sum(parameter.nbytes for module in modules for parameter in module.parameters())
+    """What the weights take, quantised ones as they are kept."""
+    return sum(kept.nbytes for module in modules for one in module.parameters() for kept in _kept(one))
+
+
+def _kept(tensor: Tensor) -> Iterator[Tensor]:
+    """The tensor itself, or the parts that a quantised one is kept as."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is None:
+        yield tensor
+        return
+    names, _ = flatten()
+    for part in (getattr(tensor, name) for name in names):
+        yield from _kept(part)
+
+
+def _int8_bytes(unet: nn.Module) -> int:
+    """A byte for each weight of a linear layer and a scale for each of its rows; all else as it is."""
+    weights: list[Tensor] = [
+        one.get_parameter("weight") for name, one in unet.named_modules() if is_kept_as_int8(one, name)
+    ]
+    kept = sum(weight.numel() + len(weight) * weight.element_size() for weight in weights)
+    return weight_bytes(unet) - sum(weight.nbytes for weight in weights) + kept
 
 
 def free_bytes(device: torch.device) -> int:
@@ -160,7 +184,8 @@ class _LiveBytes(TorchDispatchMode):
         self.peak = self._live = 0
         self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
         for tensor in (*module.parameters(), *module.buffers()):
-            self._known[tensor.untyped_storage()] = True
+            for kept in _kept(tensor):
+                self._known[kept.untyped_storage()] = True
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Offload = Literal["none", "model", "sequential"]
+UnetWeights = Literal["plain", "int8", "float8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +14,14 @@ class MemoryPlan:
     """One way to fit a model into memory.
 
     ``parked_encoders``: text encoders and the ID encoder's vision tower wait in CPU memory between uses;
-    ``eight_bit_unet``: the UNet's weights are kept as float8 and cast layer by layer; ``offload``: diffusers'
-    offload of whole parts, or of single layers; ``tiled_vae``: pictures are decoded in tiles.
+    ``unet_weights``: kept in the model's precision; those of linear layers as int8 with a scale a row (torchao's, by
+    the extra ``int8``); or all as float8, cast layer by layer. ``offload``: diffusers' offload of whole parts, or of
+    single layers; ``tiled_vae``: pictures are decoded in tiles.
     """
 
     name: str
     parked_encoders: bool = False
-    eight_bit_unet: bool = False
+    unet_weights: UnetWeights = "plain"
     offload: Offload = "none"
     tiled_vae: bool = False
 
@@ -28,10 +30,12 @@ PLANS: Final = (
     MemoryPlan("full"),
     MemoryPlan("tiled", tiled_vae=True),
     MemoryPlan("parked", parked_encoders=True, tiled_vae=True),
+    MemoryPlan("int8", parked_encoders=True, unet_weights="int8", tiled_vae=True),
     MemoryPlan("model-offload", parked_encoders=True, offload="model", tiled_vae=True),
-    MemoryPlan("eight-bit", parked_encoders=True, eight_bit_unet=True, tiled_vae=True),
+    MemoryPlan("eight-bit", parked_encoders=True, unet_weights="float8", tiled_vae=True),
     MemoryPlan("sequential-offload", parked_encoders=True, offload="sequential", tiled_vae=True),
 )
-"""From the fastest to the one that needs least. Only the 8-bit plan changes pictures, and slightly."""
+"""From the fastest to the one that needs least. Only the plans ``int8`` and ``eight-bit`` change pictures, and
+slightly."""
 
 PLANS_BY_NAME: Final = {plan.name: plan for plan in PLANS}

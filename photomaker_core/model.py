@@ -23,6 +23,7 @@ from photomaker_core.errors import MissingFaceEmbedderError, ModelError
 from photomaker_core.faces import FaceEmbedder
 from photomaker_core.id_encoder import IdEncoder, Version
 from photomaker_core.images import clip_pixels
+from photomaker_core.int8_weights import has_torchao
 from photomaker_core.memory import Footprint, free_bytes
 from photomaker_core.memory_plans import PLANS, MemoryPlan
 from photomaker_core.parking import Parking, at_work
@@ -117,7 +118,7 @@ class PhotoMaker:
         if plan is None:
             usable = PLANS[:1] if hardware.device.type == "cpu" else [one for one in PLANS if self._can_follow(one)]
             plan = self.footprint.choose(free_bytes(hardware.device), usable)
-        if plan.eight_bit_unet:
+        if plan.unet_weights == "float8":
             self.require_fused_loras(f"The memory plan {plan.name}")
         self._id_parking = place(self.base, self.id_encoder, plan, hardware)
         self.plan = plan
@@ -144,7 +145,9 @@ class PhotoMaker:
             )
 
     def _can_follow(self, plan: MemoryPlan) -> bool:
-        return not (plan.eight_bit_unet and self.has_lora_layers)
+        if plan.unet_weights == "int8":
+            return has_torchao()
+        return not (plan.unet_weights == "float8" and self.has_lora_layers)
 
     def add_style_lora(self, name: str, path: Path) -> None:
         """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""

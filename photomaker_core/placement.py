@@ -9,6 +9,7 @@ import torch
 from photomaker_core.base import BaseModel, Hardware
 from photomaker_core.errors import ModelError
 from photomaker_core.id_encoder import IdEncoder
+from photomaker_core.int8_weights import keep_as_int8
 from photomaker_core.memory import Footprint, footprint, weight_bytes
 from photomaker_core.memory_plans import MemoryPlan
 from photomaker_core.parking import Parking
@@ -32,14 +33,16 @@ def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype) -> 
 def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Hardware) -> Parking | None:
     """Move the parts of a model that was loaded on the CPU; returns where the ID encoder's vision part is parked.
 
-    A plan with the UNet in eight bits needs its LoRAs fused. Raises :class:`ModelError` where ``plan`` offloads and
-    there is nothing to offload from.
+    A plan with float8 weights needs the UNet's LoRAs fused. Raises :class:`ModelError` where ``plan`` offloads and
+    there is nothing to offload from, and where torchao is not installed for int8 weights.
     """
     device = hardware.device
     if plan.offload != "none" and device.type == "cpu":
         raise ModelError(f"The memory plan {plan.name} moves parts between CPU and GPU; there is no GPU here.")
     base.hardware = hardware
-    if plan.eight_bit_unet:
+    if plan.unet_weights == "int8":
+        keep_as_int8(base.unet)
+    elif plan.unet_weights == "float8":
         base.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=hardware.dtype)
     if plan.offload == "model":
         base.pipeline.enable_model_cpu_offload(device=device)

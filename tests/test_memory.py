@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from photomaker_core.base import load_base
 from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
 from photomaker_core.generation import GenerationSettings
-from photomaker_core.memory import Footprint, live_bytes
+from photomaker_core.memory import Footprint, live_bytes, weight_bytes
 from photomaker_core.memory_plans import PLANS, PLANS_BY_NAME
 from photomaker_core.model import PhotoMaker, load_photomaker
 from photomaker_core.sdxl import photomaker_footprint
@@ -40,7 +41,7 @@ def test_sdxl_is_as_large_as_it_is(sdxl: Footprint) -> None:
 
 @pytest.mark.parametrize(
     ("card_gib", "plan"),
-    [(24, "full"), (16, "full"), (10, "tiled"), (8, "model-offload"), (6, "eight-bit"), (4, "sequential-offload")],
+    [(24, "full"), (16, "full"), (10, "tiled"), (8, "int8"), (6, "eight-bit"), (4, "sequential-offload")],
 )
 def test_each_card_gets_the_fastest_plan_that_fits(sdxl: Footprint, card_gib: int, plan: str) -> None:
     free = int((card_gib - 0.5) * GIB)
@@ -67,8 +68,9 @@ def test_a_chosen_batch_stays_within_the_free_memory(sdxl: Footprint, free_gib: 
 
 
 def test_plans_go_from_much_memory_to_little(sdxl: Footprint) -> None:
-    peaks = [sdxl.peak(plan) for plan in PLANS]
-    assert peaks == sorted(peaks, reverse=True)
+    peaks = {plan.name: sdxl.peak(plan) for plan in PLANS}
+    assert peaks.pop("int8") < peaks["parked"]
+    assert list(peaks.values()) == sorted(peaks.values(), reverse=True)
 
 
 def test_live_bytes_are_counted_from_an_operation_to_the_end_of_its_result() -> None:
@@ -96,10 +98,12 @@ def loaded(plan: str, **options: Any) -> PhotoMaker:
 
 def test_plans_draw_the_picture_of_the_full_one() -> None:
     """Tiles blend at their seams, parking changes nothing, eight bits round: mean differences in levels of 255."""
-    full, tiled, parked, halved = (picture(loaded(name)) for name in ("full", "tiled", "parked", "eight-bit"))
+    full, tiled, parked, int8, halved = (
+        picture(loaded(name)) for name in ("full", "tiled", "parked", "int8", "eight-bit")
+    )
     assert np.abs(full - tiled).mean() < 15
     assert np.array_equal(tiled, parked)
-    assert 0 < np.abs(tiled - halved).mean() < 5
+    assert 0 < np.abs(tiled - int8).mean() < np.abs(tiled - halved).mean() < 5
 
 
 def test_parked_encoders_are_home_again_after_their_work() -> None:
@@ -115,6 +119,23 @@ def test_eight_bits_halve_the_unet() -> None:
     halved = loaded("eight-bit").base.unet
     assert halved.mid_block.resnets[0].conv1.weight.element_size() == 1
     assert sum(one.nbytes for one in halved.parameters()) < 0.4 * sum(one.nbytes for one in whole.parameters())
+
+
+def test_int8_weights_take_what_was_expected_and_leave_loras_switchable() -> None:
+    model = load_photomaker(str(TINY_BASE), TINY_ADAPTER, hardware=CPU, memory_plan=PLANS_BY_NAME["int8"])
+    assert model.footprint is not None
+    plain = loaded("full").base.unet
+    assert weight_bytes(loaded("int8").base.unet) == pytest.approx(model.footprint.int8_unet, rel=0.02)
+    assert weight_bytes(loaded("int8").base.unet) < 0.7 * weight_bytes(plain)
+    with_lora = picture(model)
+    model.base.pipeline.disable_lora()
+    assert np.abs(picture(model) - with_lora).mean() > 0
+
+
+def test_int8_without_torchao_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"photomaker-bot\[int8\]"):
+        loaded("int8")
 
 
 @pytest.mark.parametrize("plan", ["model-offload", "sequential-offload"])
