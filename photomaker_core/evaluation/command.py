@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from photomaker_core.errors import UserError
+from photomaker_core.memory_plans import PLANS_BY_NAME
 from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.quiet import hush_libraries
 from photomaker_core.speed_options import add_speed_levers
@@ -53,6 +54,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_speed_levers(parser)
     parser.add_argument("--scheduler", default="euler")
     parser.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA to draw with, such as a distilled one")
+    parser.add_argument("--memory-plan", choices=tuple(PLANS_BY_NAME), help="default: the fastest that fits")
     parser.add_argument(
         "--ablated",
         nargs="+",
@@ -99,7 +101,15 @@ def evaluate(options: argparse.Namespace) -> int:
     face = InsightFaceEmbedder(options.insightface) if options.insightface else None
     networks = _networks(options, face)
     loras = {_LORA_NAME: options.lora} if options.lora else {}
-    model = load_photomaker(options.base, options.adapter, face_embedder=face, style_loras=loras)
+    plan = PLANS_BY_NAME.get(options.memory_plan)
+    model = load_photomaker(
+        options.base,
+        options.adapter,
+        face_embedder=face,
+        style_loras=loras,
+        fuse_lora=plan is not None and plan.unet_weights == "float8",
+        memory_plan=plan,
+    )
     model.id_encoder.fuse_module.sees_class_word = "no-fusion" not in options.ablated
     side = model.base.side_px
     settings = GenerationSettings(
