@@ -7,10 +7,12 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simcord
 import torch
+from simcord import interactions
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
@@ -59,11 +61,20 @@ def simcord_bot(tmp_path: Path, tiny_model: PhotoMaker) -> PhotoMakerBot:
 
 
 @pytest.fixture
-async def studio(simcord_env: simcord.Env, simcord_bot: PhotoMakerBot) -> AsyncIterator[Server]:
+async def studio(
+    simcord_env: simcord.Env, simcord_bot: PhotoMakerBot, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Server]:
     """A server with two members and the bot; in the end, errors that no member can cause fail the test."""
     guild = simcord_env.create_guild("Studio")
     ada, bob = (guild.add_member(simcord_env.create_user(name)) for name in ("ada", "bob"))
     opened = Server(simcord_env, simcord_bot, guild.create_text_channel("pictures"), ada, bob)
+    payload_of = interactions.base_payload
+
+    def in_members_locale(*arguments: Any, user_id: int, **options: Any) -> Any:
+        record, payload = payload_of(*arguments, user_id=user_id, **options)
+        return record, payload | {"locale": opened.locales.get(user_id, "en-US")}
+
+    monkeypatch.setattr(interactions, "base_payload", in_members_locale)
     yield opened
     await opened.bot.close()
     assert opened.unexpected_errors() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Server:
     channel: simcord.ChannelHandle
     ada: simcord.MemberActor
     bob: simcord.MemberActor
+    locales: dict[int, str] = field(default_factory=dict)
+    """The Discord locale of members whose is not ``en-US``, by their id."""
 
     async def command(self, member: simcord.MemberActor, command: str, /, **options: Any) -> simcord.ResponseMessage:
         """Use a slash command and wait until everything it caused has happened."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import discord
 import pytest
-from simcord import interactions
 
 from bot import language
 from bot.language import LANGUAGES, CommandTranslator, counted, speaking, tr
@@ -94,20 +93,12 @@ def test_the_form_follows_the_number() -> None:
         assert tr("Cancelled.") == "Cancelled."
 
 
-@pytest.fixture
-def german(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every member's Discord is German."""
-    original = interactions.base_payload
-
-    def in_german(*arguments: Any, **options: Any) -> Any:
-        record, payload = original(*arguments, **options)
-        return record, payload | {"locale": "de"}
-
-    monkeypatch.setattr(interactions, "base_payload", in_german)
+def speak_german(studio: Server) -> None:
+    studio.locales |= {studio.ada.id: "de", studio.bob.id: "de"}
 
 
-@pytest.mark.usefixtures("german")
 async def test_a_german_member_is_answered_in_german(studio: Server, hold: threading.Event) -> None:
+    speak_german(studio)
     missing = await studio.command(studio.ada, "imagine", prompt="a man img")
     assert "Du hast noch keine Person." in missing.content
     added = await studio.add(studio.ada, "newton")
@@ -138,7 +129,8 @@ class _Marked(gettext.NullTranslations):
 
 
 @pytest.fixture
-def marked(german: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def marked(studio: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    speak_german(studio)
     monkeypatch.setattr(language, "_catalogue", lambda _language: _Marked())
 
 
