@@ -221,7 +221,7 @@ class JobDesk:
             is_due = job.started_at_s is None and now - job.told_place_at_s >= PLACE_INTERVAL_S
             if not is_due or (job.edit and not job.edit.done()):
                 continue
-            job.told_place_at_s = now
+            job.told_place_at_s = job.edited_at_s = now
             with speaking(job.request.language):
                 content = messages.waiting(before, self.pace.expected_s(steps))
             job.edit = self._spawn(self._replies.send(job.record, content))

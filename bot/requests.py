@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from bot.config import TURBO
+from bot.language import ENGLISH
 from photomaker_core.aspects import DEFAULT_ASPECT, aspect_named
 from photomaker_core.errors import PromptError, SettingsError
 from photomaker_core.generation import GenerationSettings
@@ -100,7 +101,7 @@ class DrawRequest:
     lora: str | None = None
     change: float = 1.0
     enlarge: float = 1.0
-    language: str = "en"
+    language: str = ENGLISH
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import warnings
 
 from torch import nn
@@ -23,7 +22,6 @@ def keep_as_int8(module: nn.Module) -> None:
     """
     if not has_torchao():
         raise ModelError("The memory plan int8 needs torchao. Install it with: pip install 'photomaker-bot[int8]'")
-    logging.getLogger("torchao").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torchao.quantization import Int8WeightOnlyConfig, quantize_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 
@@ -11,6 +12,8 @@ def hush_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="diffusers")
+    for name in ("torchao", "torch.utils._pytree"):  # diffusers imports torchao where it is installed
+        logging.getLogger(name).setLevel(logging.ERROR)
 
     import diffusers
     import transformers
