@@ -71,6 +71,7 @@ class _OpenJob:
     edit: asyncio.Task[None] | None = None
     start_note: asyncio.Task[None] | None = None
     is_cancelled: bool = False
+    is_ending: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -219,7 +220,7 @@ class JobDesk:
         for before, job in enumerate(list(self._open.values())[:_TOLD_PLACES]):
             steps += _steps(job.request) - job.steps_done
             is_due = job.started_at_s is None and now - job.told_place_at_s >= PLACE_INTERVAL_S
-            if not is_due or (job.edit and not job.edit.done()):
+            if not is_due or job.is_ending or (job.edit and not job.edit.done()):
                 continue
             job.told_place_at_s = job.edited_at_s = now
             with speaking(job.request.language):
@@ -234,6 +235,7 @@ class JobDesk:
         await self._replies.send(job.record, content, files)
 
     async def _conclude(self, job: _OpenJob, event: Event) -> None:
+        job.is_ending = True
         earlier = [task for task in (job.edit, job.start_note) if task is not None]
         if earlier:
             await asyncio.wait(earlier)

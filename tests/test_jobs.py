@@ -264,3 +264,18 @@ async def test_those_who_wait_are_told_how_the_queue_moves(
     told = [str(one.json) for one in studio.env.http_requests[before:] if one.method == "PATCH"]
     assert any("1 job before yours" in one for one in told)
     assert len(last.response.attachments) == 1  # type: ignore[attr-defined]
+
+
+async def test_what_ends_a_waiting_job_is_the_last_word(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PLACE_INTERVAL_S", 0.0)
+    await studio.restart(PhotoMakerBot(settings(tmp_path, max_batch=1), load=lambda: tiny_model))
+    await studio.add(studio.ada, "newton")
+    results = [await accepted(studio, steps=100) for _ in range(5)]
+    ending = asyncio.create_task(studio.bot.jobs.cancel_all_of(studio.ada.id))
+    await asyncio.sleep(0)
+    hold.set()
+    await ending
+    await studio.quiet()
+    assert {result.response.content for result in results} == {"Cancelled."}  # type: ignore[attr-defined]
