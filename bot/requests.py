@@ -16,6 +16,7 @@ from photomaker_core.styles import style_named
 MAX_SEED: Final = 2**31 - 1
 MAX_PROMPT_CHARACTERS: Final = 1000
 DEFAULT_STYLE_STRENGTH: Final = 20.0
+DEFAULT_SCHEDULER: Final = "euler"
 LORA_WEIGHT: Final = 0.5
 _SIDE_MULTIPLE_PX: Final = 64
 
@@ -52,16 +53,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A trade of time for fineness: ``steps`` times the usual number, and the engine's speed levers."""
+    """A trade of time for fineness: ``steps`` times the usual number, and the whole UNet every so many of them."""
 
     steps: float = 1.0
-    scheduler: str = "euler"
-    guidance_every: int = 1
+    cache_every: int = 1
 
 
 QUALITIES: Final = {
     TURBO: Quality(),
-    "fast": Quality(steps=0.6, scheduler="dpmpp_2m", guidance_every=2),
+    "fast": Quality(cache_every=3),
     "normal": Quality(),
     "best": Quality(steps=1.6),
 }
@@ -96,7 +96,7 @@ class DrawRequest:
     weight: float = 1.0
     guild_id: int | None = None
     quality: str = DEFAULT_QUALITY
-    scheduler: str = "euler"
+    scheduler: str = DEFAULT_SCHEDULER
     style_strength: float = DEFAULT_STYLE_STRENGTH
     lora: str | None = None
     change: float = 1.0
@@ -129,7 +129,7 @@ class DrawRequest:
                 seed=self.seed + index,
                 scheduler=self.scheduler,
                 style_strength_ratio=self.style_strength,
-                guidance_every=QUALITIES[self.quality].guidance_every,
+                cache_every=QUALITIES[self.quality].cache_every,
                 style_loras=(*turbo, *style),
             )
             for index in range(self.count)
@@ -170,7 +170,7 @@ def checked_request(
     if quality not in QUALITIES:
         raise SettingsError("Unknown quality “{name}”. Known are: {known}.", name=quality, known=", ".join(QUALITIES))
     usual = round(limits.default_steps * QUALITIES[quality].steps), limits.default_guidance
-    scheduler = QUALITIES[quality].scheduler
+    scheduler = DEFAULT_SCHEDULER
     if quality == TURBO:
         if limits.turbo is None:
             raise SettingsError("There is no turbo here: the bot's operator has loaded no distilled LoRA.")
