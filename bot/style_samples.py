@@ -54,6 +54,8 @@ class StyleSamples:
         finished: asyncio.Future[Sequence[Image.Image]] = loop.create_future()
 
         def take(event: Event) -> None:
+            if finished.done():
+                return
             match event:
                 case Finished():
                     finished.set_result(event.pictures)
