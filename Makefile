@@ -26,7 +26,7 @@ lint: $(INSTALLED) ## Check style, types and layers
 test: lint ## Run every check and every test
 	$(BIN)/pytest --numprocesses auto
 
-bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (about five minutes)
+bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (five to fifteen minutes)
 	$(BIN)/photomaker bench
 	$(BIN)/python -m storage.benchmark
 	$(BIN)/python -m bot.benchmark
