@@ -10,7 +10,7 @@ from discord import ui
 from bot.errors import say, sentence_for
 from bot.language import answer_in_language_of, tr
 
-V = TypeVar("V", bound=ui.View)
+V = TypeVar("V", bound=ui.View | ui.LayoutView)
 
 
 class AnsweringView(ui.View):

@@ -240,23 +240,24 @@ class JobDesk:
         if earlier:
             await asyncio.wait(earlier)
         try:
-            match event:
-                case Finished():
-                    await self._deliver(job, event)
-                case Failed():
-                    with speaking(job.request.language):
-                        sentence = sentence_for(event.error, f"job {job.record.id}")
-                    await self.store.failed(job.record.id, sentence)
-                    await self._replies.send(job.record, sentence, final=True)
-                case Cancelled():
-                    await self.store.cancelled(job.record.id)
-                    with speaking(job.request.language):
-                        told = tr("Cancelled.")
-                    await self._replies.send(job.record, told, final=True)
+            with speaking(job.request.language):
+                await self._tell_end(job, event)
         finally:
             self._open.pop(job.record.id, None)
             job.ended.set()
             self._tell_places()
+
+    async def _tell_end(self, job: _OpenJob, event: Event) -> None:
+        match event:
+            case Finished():
+                await self._deliver(job, event)
+            case Failed():
+                sentence = sentence_for(event.error, f"job {job.record.id}")
+                await self.store.failed(job.record.id, sentence)
+                await self._replies.send(job.record, sentence, final=True)
+            case Cancelled():
+                await self.store.cancelled(job.record.id)
+                await self._replies.send(job.record, tr("Cancelled."), final=True)
 
     async def _deliver(self, job: _OpenJob, finished: Finished) -> None:
         suffix, contents = await asyncio.to_thread(encode_pictures, finished.pictures)
@@ -265,9 +266,13 @@ class JobDesk:
             Attached(f"picture-{job.record.id}-{index}.{suffix}", content)
             for index, content in enumerate(contents, start=1)
         ]
-        with speaking(job.request.language):
-            told, view = messages.result(job.request, job.dropped_text), self._controls.done(job.request)
-        await self._replies.send(job.record, told, files, final=True, view=view)
+        await self._replies.send(
+            job.record,
+            messages.result(job.request, job.dropped_text),
+            files,
+            final=True,
+            view=self._controls.done(job.request),
+        )
         settings: dict[str, Any] = job.request.to_json()
         await self.store.finished(
             job.record.id,

@@ -72,8 +72,7 @@ def duration(seconds: float) -> str:
 def drawing(request: DrawRequest, step: int, steps: int, elapsed_s: float) -> str:
     filled = _BAR_CELLS * step // steps
     bar = "▰" * filled + "▱" * (_BAR_CELLS - filled)
-    left = duration(elapsed_s / step * (steps - step)) if step else None
-    rest = "" if left is None else f" · {tr('about {time} left', time=left)}"
+    rest = f" · {tr('about {time} left', time=duration(elapsed_s / step * (steps - step)))}" if step else ""
     return f"🎨 {tr('Drawing {people}', people=people(request))}\n{bar} {100 * step // steps} %{rest}"
 
 

@@ -67,11 +67,6 @@ QUALITIES: Final = {
 }
 DEFAULT_QUALITY: Final = "normal"
 _TURBO_GUIDANCE: Final = 1.0
-STEPS_RANGE: Final = "Steps must be between {low} and {high}; {value} is not."
-GUIDANCE_RANGE: Final = "Guidance must be between {low} and {high}; {value} is not."
-SEED_RANGE: Final = "The seed must be between {low} and {high}; {value} is not."
-COUNT_RANGE: Final = "The number of pictures must be between {low} and {high}; {value} is not."
-STRENGTH_RANGE: Final = "The style strength must be between {low} and {high}; {value} is not."
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +173,12 @@ def checked_request(
     steps = min(limits.max_steps, max(1, usual[0])) if steps is None else steps
     guidance = usual[1] if guidance is None else guidance
     seed = fresh_seed if seed is None else seed
-    _check(STEPS_RANGE, steps, 1, limits.max_steps)
-    _check(GUIDANCE_RANGE, guidance, 0, 20)
-    _check(SEED_RANGE, seed, 0, MAX_SEED)
-    _check(COUNT_RANGE, count, 1, limits.max_pictures)
+    _check("Steps must be between {low} and {high}; {value} is not.", steps, 1, limits.max_steps)
+    _check("Guidance must be between {low} and {high}; {value} is not.", guidance, 0, 20)
+    _check("The seed must be between {low} and {high}; {value} is not.", seed, 0, MAX_SEED)
+    _check("The number of pictures must be between {low} and {high}; {value} is not.", count, 1, limits.max_pictures)
     style_strength = DEFAULT_STYLE_STRENGTH if style_strength is None else style_strength
-    _check(STRENGTH_RANGE, style_strength, 0, 100)
+    _check("The style strength must be between {low} and {high}; {value} is not.", style_strength, 0, 100)
     if lora is not None and lora not in limits.loras:
         if not limits.loras:
             raise SettingsError("Unknown LoRA “{name}”. None is loaded here.", name=lora)

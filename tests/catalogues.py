@@ -33,7 +33,6 @@ Sentence = str | tuple[str, str]
 
 _PACKAGES = ("bot", "storage", "photomaker_core")
 _ROOT = Path(__file__).parent.parent
-_OPERATORS_ERRORS = {"ConfigError", "ModelError", "MissingFaceEmbedderError"}
 _MEMBERS_ERRORS = {
     "IdentityNameError",
     "NotAllowedError",

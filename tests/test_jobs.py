@@ -249,12 +249,18 @@ async def test_a_role_can_have_another_share_of_the_gpu(
     assert weights == {studio.ada.id: 1, cleo.id: 3}
 
 
-async def test_those_who_wait_are_told_how_the_queue_moves(
-    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+async def one_at_a_time(
+    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Pictures are drawn one after the other, and who waits is told at once how the queue moves."""
     monkeypatch.setattr(jobs, "PLACE_INTERVAL_S", 0.0)
     await studio.restart(PhotoMakerBot(settings(tmp_path, max_batch=1), load=lambda: tiny_model))
     await studio.add(studio.ada, "newton")
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+async def test_those_who_wait_are_told_how_the_queue_moves(studio: Server, hold: threading.Event) -> None:
     for work in ({}, {"steps": 100, "count": 4}, {}):
         last = await accepted(studio, **work)
     assert "2 jobs before yours" in last.response.content  # type: ignore[attr-defined]
@@ -266,12 +272,8 @@ async def test_those_who_wait_are_told_how_the_queue_moves(
     assert len(last.response.attachments) == 1  # type: ignore[attr-defined]
 
 
-async def test_what_ends_a_waiting_job_is_the_last_word(
-    studio: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "PLACE_INTERVAL_S", 0.0)
-    await studio.restart(PhotoMakerBot(settings(tmp_path, max_batch=1), load=lambda: tiny_model))
-    await studio.add(studio.ada, "newton")
+@pytest.mark.usefixtures("one_at_a_time")
+async def test_what_ends_a_waiting_job_is_the_last_word(studio: Server, hold: threading.Event) -> None:
     results = [await accepted(studio, steps=100) for _ in range(5)]
     ending = asyncio.create_task(studio.bot.jobs.cancel_all_of(studio.ada.id))
     await asyncio.sleep(0)

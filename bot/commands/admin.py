@@ -37,7 +37,7 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
 
     def __init__(self, studio: Studio) -> None:
         super().__init__()
-        self._studio, self._jobs, self._servers = studio, studio.jobs, studio.jobs.gate.servers
+        self._studio, self._jobs = studio, studio.jobs
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         return interaction.permissions.manage_guild
@@ -49,7 +49,7 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     @app_commands.command(description="Allow drawing in this channel only, or in some; without a channel, everywhere")
     @app_commands.describe(channel="A channel to allow, or to forbid again when it is allowed already")
     async def channels(self, interaction: discord.Interaction, channel: discord.TextChannel | None = None) -> None:
-        old = (await self._rules(interaction)).channels
+        old = (await self._studio.rules(interaction)).channels
         new = () if channel is None else _toggled(old, channel.id)
         await self._answer(interaction, channels=new)
 
@@ -59,7 +59,7 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         word = " ".join(word.split()).casefold()
         if not 1 <= len(word) <= _MAX_WORD_CHARACTERS:
             raise SettingsError("A word has between 1 and {most} characters.", most=_MAX_WORD_CHARACTERS)
-        words = _toggled((await self._rules(interaction)).blocked_words, word)
+        words = _toggled((await self._studio.rules(interaction)).blocked_words, word)
         if len(words) > _MAX_WORDS:
             raise SettingsError("{most} words are blocked, which is the most.", most=_MAX_WORDS)
         await self._answer(interaction, blocked_words=words)
@@ -79,7 +79,9 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
             await self._answer(interaction, open_jobs=jobs)
             return
         limits = {
-            key: value for key, value in (await self._rules(interaction)).role_jobs.items() if key != str(role.id)
+            key: value
+            for key, value in (await self._studio.rules(interaction)).role_jobs.items()
+            if key != str(role.id)
         }
         if jobs is not None:
             limits[str(role.id)] = jobs
@@ -88,7 +90,7 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     @app_commands.command(description="Forbid a style LoRA on this server, or allow it again")
     @app_commands.describe(name="Which LoRA")
     async def lora(self, interaction: discord.Interaction, name: str) -> None:
-        forbidden = (await self._rules(interaction)).forbidden_loras
+        forbidden = (await self._studio.rules(interaction)).forbidden_loras
         if name not in self._studio.limits.loras and name not in forbidden:
             raise SettingsError("Unknown LoRA “{name}”. /style shows what there is.", name=name)
         await self._answer(interaction, forbidden_loras=_toggled(forbidden, name))
@@ -159,17 +161,14 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
                 told += f" {tr('All are ready in about {time}.', time=duration(rest))}"
         await interaction.edit_original_response(content=told)
 
-    async def _rules(self, interaction: discord.Interaction) -> Rules:
-        assert interaction.guild_id is not None
-        return await self._servers.rules(interaction.guild_id)
-
     async def _answer(self, interaction: discord.Interaction, **changes: object) -> None:
         """Change the rules and show them."""
         assert interaction.guild_id is not None
         await interaction.response.defer(ephemeral=True)
-        rules = await self._rules(interaction)
         if changes:
-            rules = await self._servers.change(interaction.guild_id, **changes)
+            rules = await self._jobs.gate.servers.change(interaction.guild_id, **changes)
+        else:
+            rules = await self._studio.rules(interaction)
         await interaction.edit_original_response(content=_shown(rules))
 
 
@@ -191,16 +190,14 @@ def _shown(rules: Rules) -> str:
             settings=", ".join(tr(one) for one in (rules.style, rules.aspect, rules.quality) if one)
             or tr("the bot’s own settings"),
         ),
-        tr(
-            "Forbidden LoRAs: {names}",
-            names=", ".join(map(discord.utils.escape_markdown, rules.forbidden_loras)) or tr("none so far"),
-        ),
-        tr(
-            "Blocked words: {words}",
-            words=", ".join(map(discord.utils.escape_markdown, rules.blocked_words)) or tr("none so far"),
-        ),
+        tr("Forbidden LoRAs: {names}", names=_listed(rules.forbidden_loras)),
+        tr("Blocked words: {words}", words=_listed(rules.blocked_words)),
     ]
     return listing(lines)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(discord.utils.escape_markdown, names)) or tr("none so far")
 
 
 def _jobs_allowed(rules: Rules) -> str:

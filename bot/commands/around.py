@@ -12,6 +12,7 @@ from discord import app_commands, ui
 from discord.ext import commands
 
 from bot import messages
+from bot.answering import only_shown
 from bot.commands.studio import ASPECT_CHOICES, QUALITY_CHOICES, QUALITY_TEXT, STYLE_CHOICES, Studio
 from bot.errors import say, sentence_for
 from bot.jobs import OpenJob
@@ -76,11 +77,11 @@ class AroundCommands(commands.Cog):
     async def style(self, interaction: discord.Interaction) -> None:
         loras = await self._studio.allowed_loras(interaction)
         if not self._samples.are_ready:
-            await interaction.response.send_message(view=_StylesPage({}, loras), ephemeral=True)
-            page = _StylesPage(await self._samples.pictures(), loras)
+            await interaction.response.send_message(view=only_shown(_StylesPage({}, loras)), ephemeral=True)
+            page = only_shown(_StylesPage(await self._samples.pictures(), loras))
             await interaction.edit_original_response(view=page, attachments=page.files)
             return
-        page = _StylesPage(await self._samples.pictures(), loras)
+        page = only_shown(_StylesPage(await self._samples.pictures(), loras))
         await interaction.response.send_message(view=page, files=page.files, ephemeral=True)
 
     async def _shown(self, interaction: discord.Interaction, preferences: Preferences) -> str:
@@ -92,7 +93,7 @@ class AroundCommands(commands.Cog):
             except NotFoundError as error:
                 person = spoken(error)
         limits = self._studio.limits
-        usual = await self._studio.usual(interaction)
+        usual = await self._studio.usual(interaction, preferences)
         most = tr(
             "Up to {pictures} pictures a job and {steps} steps. Choose the person with `/identity default`.",
             pictures=limits.max_pictures,
@@ -120,7 +121,6 @@ class _StylesPage(ui.LayoutView):
 
     def __init__(self, pictures: Mapping[str, bytes], loras: Sequence[str]) -> None:
         super().__init__(timeout=None)
-        self.stop()
         self.files: list[discord.File] = []
         container: ui.Container[_StylesPage] = ui.Container()
         container.add_item(ui.TextDisplay(tr("**Styles** (`style:` of /imagine, /mix and /settings)")))
@@ -163,9 +163,7 @@ class _HistoryPage(ui.LayoutView):
     async def read(cls, studio: Studio, user_id: int, page: int) -> _HistoryPage:
         """A member's page, counted from 0; listening is left to the bot's dynamic items."""
         found = await studio.jobs.store.history(user_id, _PAGE + 1, page * _PAGE)
-        view = cls(found, page)
-        view.stop()
-        return view
+        return only_shown(cls(found, page))
 
     def _entry(self, past: PastJob) -> ui.Item[_HistoryPage]:
         text = messages.past_job(past.record, DrawRequest.from_json(past.record.request), _SHOWN_PROMPT)

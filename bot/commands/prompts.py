@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.studio import COUNT_TEXT, WHO_TEXT, Studio
+from bot.commands.studio import COUNT_TEXT, WHO_TEXT, Studio, choices
 from bot.language import tr
 from bot.messages import listing, quoted
 from bot.names import checked_name, shown
@@ -68,7 +68,7 @@ class PromptCommands(commands.GroupCog, group_name="prompt", group_description="
     @delete.autocomplete("name")
     async def _names(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
         found = await self._prompts.all_of(interaction.user.id, current)
-        return [app_commands.Choice(name=one.name, value=one.name) for one in found[:25]]
+        return choices(one.name for one in found)
 
     @use.autocomplete("identity")
     async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:

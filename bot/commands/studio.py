@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import discord
@@ -16,18 +17,24 @@ from bot.language import tr
 from bot.requests import MAX_SEED, QUALITIES, IdentityShare, Limits, checked_request
 from photomaker_core.aspects import ASPECTS
 from photomaker_core.styles import STYLES
-from storage import IdentityInfo, NotFoundError, Rules
+from storage import IdentityInfo, NotFoundError, Preferences, Rules
 
-STYLE_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in STYLES]
-ASPECT_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in ASPECTS]
-QUALITY_CHOICES: Final = [app_commands.Choice(name=name, value=name) for name in QUALITIES]
+
+def choices(names: Iterable[str]) -> list[app_commands.Choice[str]]:
+    """Choices that are shown by the names that they stand for, as many as Discord takes."""
+    return [app_commands.Choice(name=name, value=name) for name in islice(names, _MOST_CHOICES)]
+
+
+_MOST_CHOICES: Final = 25
+STYLE_CHOICES: Final = choices(STYLES)
+ASPECT_CHOICES: Final = choices(ASPECTS)
+QUALITY_CHOICES: Final = choices(QUALITIES)
 WHO_TEXT: Final = "Who it is; left out, your default or the person you added last"
 SEED_TEXT: Final = "The same seed and settings give the same picture"
 COUNT_TEXT: Final = "How many pictures"
 QUALITY_TEXT: Final = "turbo (where there is one), fast, normal or best"
 STYLE_TEXT: Final = "A look for the whole picture"
 ASPECT_TEXT: Final = "The shape of the picture"
-_MOST_CHOICES: Final = 25
 _BY_NUMBER: Final = re.compile(r"shared:(\d+)")
 
 
@@ -64,18 +71,15 @@ class Studio:
             raise NotFoundError("You have no identity yet. Add one first: /identity add with a name and some photos.")
         return own[-1]
 
-    async def usual(self, interaction: discord.Interaction) -> dict[str, str | None]:
-        """Style, aspect and quality where a command names none: the member's preferences, then the server's."""
-        preferences = await self.identities.preferences.of(interaction.user.id)
+    async def usual(self, interaction: discord.Interaction, preferences: Preferences) -> dict[str, str | None]:
+        """Style, aspect and quality where a command names none: the member's ``preferences``, then the server's."""
         rules = await self.rules(interaction)
-        return {
-            name: getattr(preferences, name) or getattr(rules, name, None) for name in ("style", "aspect", "quality")
-        }
+        return {name: getattr(preferences, name) or getattr(rules, name) for name in ("style", "aspect", "quality")}
 
-    async def rules(self, interaction: discord.Interaction) -> Rules | None:
-        """The rules of the server where the interaction happens; ``None`` outside of servers."""
+    async def rules(self, interaction: discord.Interaction) -> Rules:
+        """The rules of the server where the interaction happens; outside of servers there are none."""
         guild_id = interaction.guild_id
-        return None if guild_id is None else await self.jobs.gate.servers.rules(guild_id)
+        return Rules() if guild_id is None else await self.jobs.gate.servers.rules(guild_id)
 
     async def draw(
         self,
@@ -86,7 +90,8 @@ class Studio:
     ) -> None:
         """Have people drawn, each with a weight; ``settings`` are those of :func:`checked_request`, where ``None``
         stands for what is usual. The interaction must be deferred. Raises :class:`UserError`."""
-        for name, value in (await self.usual(interaction)).items():
+        preferences = await self.identities.preferences.of(interaction.user.id)
+        for name, value in (await self.usual(interaction, preferences)).items():
             if settings.get(name) is None:
                 settings[name] = value
         request = checked_request(
@@ -115,20 +120,17 @@ class Studio:
 
     async def allowed_loras(self, interaction: discord.Interaction) -> list[str]:
         """The style LoRAs that the bot has loaded and the server allows."""
-        rules = await self.rules(interaction)
-        forbidden = rules.forbidden_loras if rules else ()
+        forbidden = (await self.rules(interaction)).forbidden_loras
         return [name for name in self.limits.loras if name not in forbidden]
 
 
 def matching(names: Sequence[str], typed: str) -> list[app_commands.Choice[str]]:
     """Autocompletion: the names that hold what was typed."""
-    found = [name for name in names if typed.casefold() in name.casefold()]
-    return [app_commands.Choice(name=name, value=name) for name in found[:_MOST_CHOICES]]
+    return choices(name for name in names if typed.casefold() in name.casefold())
 
 
 async def suggest_own(
     identities: IdentityDesk, interaction: discord.Interaction, typed: str
 ) -> list[app_commands.Choice[str]]:
     """Autocompletion: the member's own identities whose names hold what was typed."""
-    names = await identities.store.names(interaction.user.id, containing=typed)
-    return [app_commands.Choice(name=name, value=name) for name in names]
+    return choices(await identities.store.names(interaction.user.id, containing=typed))
