@@ -87,14 +87,6 @@ class GenerationSettings:
         start, end = self.guidance_interval
         return self.guidance_scale > 1 and start <= step / self.steps < end
 
-    def needs_negative_at(self, step: int) -> bool:
-        """Whether step ``step`` computes the negative branch: where guidance begins, where the identity is merged
-        in, and every so many steps."""
-        if not self.guided_at(step):
-            return False
-        begins = not self.guided_at(step - 1)
-        return begins or step == self.merge_step + 1 or step % self.guidance_every == 0
-
     def is_shallow_at(self, step: int) -> bool:
         """Whether step ``step`` may take the UNet's deep features from an earlier one."""
         return step % self.cache_every != 0 and step != self.merge_step + 1
@@ -151,9 +143,12 @@ class Generation:
 
     @property
     def needs_negative(self) -> bool:
-        """Whether the next step computes the negative branch: by the settings, or as the first that is guided."""
-        is_first = self.towards is None and self.settings.guided_at(self.steps_done)
-        return is_first or self.settings.needs_negative_at(self.steps_done)
+        """Whether the next step computes the negative branch: as the first that is guided, where the identity is
+        merged in, and every so many steps."""
+        settings, step = self.settings, self.steps_done
+        if not settings.guided_at(step):
+            return False
+        return self.towards is None or step == settings.merge_step + 1 or step % settings.guidance_every == 0
 
     def kept_deep(self, branch: int) -> Tensor | None:
         """The deep features that this step takes for a branch, or ``None`` where it computes them."""

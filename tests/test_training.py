@@ -23,7 +23,8 @@ from photomaker_core.model import PhotoMaker
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portrait_set import identity_number, scene_number
 from photomaker_core.nano.portraits import draw
-from photomaker_core.training.consistency import LORA_FILE, ConsistencyStage
+from photomaker_core.training.consistency import ConsistencyStage
+from photomaker_core.training.lora import LORA_FILE
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.pictures import Example
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE

@@ -102,14 +102,8 @@ def evaluate(options: argparse.Namespace) -> int:
     networks = _networks(options, face)
     loras = {_LORA_NAME: options.lora} if options.lora else {}
     plan = PLANS_BY_NAME.get(options.memory_plan)
-    model = load_photomaker(
-        options.base,
-        options.adapter,
-        face_embedder=face,
-        style_loras=loras,
-        fuse_lora=plan is not None and plan.unet_weights == "float8",
-        memory_plan=plan,
-    )
+    load = partial(load_photomaker, options.base, options.adapter, face_embedder=face, style_loras=loras)
+    model = load(fuse_lora=plan is not None and plan.unet_weights == "float8", memory_plan=plan)
     model.id_encoder.fuse_module.sees_class_word = "no-fusion" not in options.ablated
     side = model.base.side_px
     settings = GenerationSettings(
@@ -126,7 +120,9 @@ def evaluate(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.mix is not None:
         return _mix(options, model, settings, people, prompts, networks)
-    results = compare(Comparison(people, prompts, options.pictures, networks), _methods(options, model, settings, face))
+    load_plain = partial(load, use_lora=False)
+    methods = _methods(options, model, settings, load_plain)
+    results = compare(Comparison(people, prompts, options.pictures, networks), methods)
     write_report(results, people, options.out)
     if "photomaker" in options.methods and len(options.photos) == 1 < len(options.style_strength):
         plot_trade(list(zip(options.style_strength, results, strict=False)), options.out / "style-strength.png")
@@ -151,12 +147,12 @@ def _networks(options: argparse.Namespace, face: FaceNetwork | None) -> MetricNe
 
 
 def _methods(
-    options: argparse.Namespace, model: PhotoMaker, settings: GenerationSettings, face: FaceNetwork | None
+    options: argparse.Namespace, model: PhotoMaker, settings: GenerationSettings, load_plain: Callable[[], PhotoMaker]
 ) -> list[Callable[[], Method]]:
+    """``load_plain`` loads the base without the adapter's LoRA, for the methods that know nothing of PhotoMaker."""
     from dataclasses import replace
 
     from photomaker_core.evaluation.methods import DreamBoothMethod, PhotoMakerMethod, TextOnlyMethod
-    from photomaker_core.model import load_photomaker
     from photomaker_core.training.dreambooth import DreamBooth
 
     made: list[Callable[[], Method]] = []
@@ -167,22 +163,14 @@ def _methods(
                 name = "PhotoMaker" + f" N={photos}" * several[0] + f" {strength:g} %" * several[1]
                 changed = replace(settings, style_strength_ratio=strength)
                 made.append(partial(PhotoMakerMethod, model, changed, photos, name, "average" in options.ablated))
-    load = partial(
-        load_photomaker,
-        options.base,
-        options.adapter,
-        face_embedder=face,
-        use_lora=False,
-        style_loras={_LORA_NAME: options.lora} if options.lora else {},
-    )
     if "dreambooth" in options.methods:
         training = DreamBooth(steps=options.dreambooth_steps, learning_rate=options.dreambooth_rate, batch_size=4)
         prior = options.out / "prior"
         made.append(
-            partial(DreamBoothMethod, options.base, load, settings, training, prior, photos=max(options.photos))
+            partial(DreamBoothMethod, options.base, load_plain, settings, training, prior, photos=max(options.photos))
         )
     if "text" in options.methods:
-        made.append(lambda: TextOnlyMethod(load(), settings))
+        made.append(lambda: TextOnlyMethod(load_plain(), settings))
     return made
 
 

@@ -13,16 +13,15 @@ from typing import Final
 import torch
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
 from diffusers.training_utils import cast_training_params
-from diffusers.utils import convert_state_dict_to_diffusers
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import LoraConfig
 from torch import Tensor
 
 from photomaker_core.text import TextEmbedding, TextEncoders
-from photomaker_core.training.diffusion import use_trainable_attention
+from photomaker_core.training.diffusion import predict, use_trainable_attention
+from photomaker_core.training.lora import save_lora
 from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.trainer import ParameterGroup
 
-LORA_FILE: Final = "pytorch_lora_weights.safetensors"
 _LORA_NAME: Final = "lcm"
 _TARGETS: Final = [
     "to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2",
@@ -98,8 +97,7 @@ class ConsistencyStage:
         self.export(path.parent)
 
     def export(self, folder: Path) -> None:
-        lora = convert_state_dict_to_diffusers(get_peft_model_state_dict(self._pipeline.unet, adapter_name=_LORA_NAME))
-        StableDiffusionXLPipeline.save_lora_weights(folder, unet_lora_layers=lora, safe_serialization=True)
+        save_lora(self._pipeline.unet, _LORA_NAME, folder)
 
     def _consistent(self, noisy: Tensor, timesteps: Tensor, text: TextEmbedding) -> Tensor:
         """The consistency function f(z, t) = c_skip(t) z + c_out(t) x0(z, t), which is z itself at t = 0."""
@@ -123,15 +121,7 @@ class ConsistencyStage:
 
     def _clean_and_noise(self, noisy: Tensor, timesteps: Tensor, text: TextEmbedding) -> tuple[Tensor, Tensor]:
         """What the UNet takes for the clean latents and for the noise in ``noisy``."""
-        side_px, count = self._pictures.side_px, len(noisy)
-        time_ids = torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]], device=noisy.device).expand(count, -1)
-        predicted = self._pipeline.unet(
-            noisy,
-            timesteps,
-            encoder_hidden_states=text.tokens,
-            added_cond_kwargs={"text_embeds": text.pooled, "time_ids": time_ids},
-            return_dict=False,
-        )[0].float()
+        predicted = predict(self._pipeline.unet, noisy, timesteps, text, self._pictures.side_px).float()
         signal, spread = self._signal_and_spread(timesteps)
         if self._noise.config.prediction_type == "v_prediction":
             return signal * noisy - spread * predicted, spread * noisy + signal * predicted

@@ -41,14 +41,7 @@ class DiffusionObjective:
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (count,), generator=generator).to(device)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
-        time_ids = torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]], device=device).expand(count, -1)
-        predicted = unet(
-            noisy,
-            timesteps,
-            encoder_hidden_states=text.tokens,
-            added_cond_kwargs={"text_embeds": text.pooled, "time_ids": time_ids},
-            return_dict=False,
-        )[0]
+        predicted = predict(unet, noisy, timesteps, text, side_px)
         squared = (predicted.float() - self._target(latents, noise, timesteps).float()) ** 2
         weight = torch.ones_like(squared[:, :1]) if mask is None else mask.to(device)
         per_picture = (squared * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * squared.shape[1]).clamp(min=1)
@@ -69,6 +62,19 @@ class DiffusionObjective:
         clipped = snr.clamp(max=self.snr_gamma)
         weights: Tensor = clipped / (snr + 1 if self.scheduler.config.prediction_type == "v_prediction" else snr)
         return weights
+
+
+def predict(unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, text: TextEmbedding, side_px: int) -> Tensor:
+    """The UNet's output [B, C, h, w] for ``noisy`` latents of whole square pictures."""
+    size = torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]], device=noisy.device)
+    output: Tensor = unet(
+        noisy,
+        timesteps,
+        encoder_hidden_states=text.tokens,
+        added_cond_kwargs={"text_embeds": text.pooled, "time_ids": size.expand(len(noisy), -1)},
+        return_dict=False,
+    )[0]
+    return output
 
 
 def use_trainable_attention(unet: UNet2DConditionModel, *text_encoders: PreTrainedModel) -> None:

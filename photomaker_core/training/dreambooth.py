@@ -13,8 +13,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import LoraConfig
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -23,14 +22,13 @@ from photomaker_core.errors import SettingsError
 from photomaker_core.images import tile
 from photomaker_core.text import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.lora import ATTENTION_PROJECTIONS, LORA_FILE, save_lora
 from photomaker_core.training.text_to_image import save_half
 from photomaker_core.training.trainer import LoopSettings, ParameterGroup, train
 
 IDENTIFIER: Final = "sks"
 LORA_RANK: Final = 16
-LORA_FILE: Final = "pytorch_lora_weights.safetensors"
 _LORA_NAME: Final = "dreambooth"
-_ATTENTION_PROJECTIONS: Final = ["to_q", "to_k", "to_v", "to_out.0"]
 _PRIOR_BATCH: Final = 8
 
 
@@ -98,7 +96,7 @@ class DreamBoothStage:
                     r=training.lora_rank,
                     lora_alpha=training.lora_rank,
                     init_lora_weights="gaussian",
-                    target_modules=_ATTENTION_PROJECTIONS,
+                    target_modules=list(ATTENTION_PROJECTIONS),
                 ),
                 adapter_name=_LORA_NAME,
             )
@@ -123,8 +121,7 @@ class DreamBoothStage:
         if self._training.lora_rank is None:
             save_half(self._pipeline, folder)
             return
-        lora = convert_state_dict_to_diffusers(get_peft_model_state_dict(self._pipeline.unet, adapter_name=_LORA_NAME))
-        StableDiffusionXLPipeline.save_lora_weights(folder, unet_lora_layers=lora, safe_serialization=True)
+        save_lora(self._pipeline.unet, _LORA_NAME, folder)
 
     def _part(self, index: int, batch_size: int, generator: torch.Generator) -> Tensor:
         latents, text = self._latents[index], self._texts[index]

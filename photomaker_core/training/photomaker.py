@@ -9,8 +9,7 @@ from random import Random
 import torch
 from diffusers import StableDiffusionXLPipeline
 from diffusers.training_utils import cast_training_params
-from diffusers.utils import convert_state_dict_to_diffusers
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import LoraConfig
 from torch import Tensor
 
 from photomaker_core.adapter import save_adapter
@@ -18,11 +17,11 @@ from photomaker_core.id_encoder import IdEncoder
 from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, add_trigger_token, identity_prompt, place_trigger
 from photomaker_core.text import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective, use_trainable_attention
+from photomaker_core.training.lora import ATTENTION_PROJECTIONS, lora_weights
 from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.text_to_image import drop_text
 from photomaker_core.training.trainer import ParameterGroup
 
-_ATTENTION_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
 _LORA_NAME = "photomaker"
 ADAPTER_FILE = "photomaker-v1.safetensors"
 
@@ -71,7 +70,7 @@ class PhotoMakerStage:
                     r=lora_rank,
                     lora_alpha=lora_rank,
                     init_lora_weights="gaussian",
-                    target_modules=_ATTENTION_PROJECTIONS,
+                    target_modules=list(ATTENTION_PROJECTIONS),
                 ),
                 adapter_name=_LORA_NAME,
             )
@@ -110,7 +109,7 @@ class PhotoMakerStage:
 
     def export(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        lora = convert_state_dict_to_diffusers(get_peft_model_state_dict(self._pipeline.unet, adapter_name=_LORA_NAME))
+        lora = lora_weights(self._pipeline.unet, _LORA_NAME)
         save_adapter(folder / ADAPTER_FILE, self._id_encoder, {f"unet.{name}": value for name, value in lora.items()})
 
     def _merged(self, prompts: list[str], features: list[Tensor]) -> TextEmbedding:

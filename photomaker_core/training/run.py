@@ -173,17 +173,14 @@ def _judge(config: TrainConfig, work: Path) -> Stage:
 
 
 def _photomaker(config: TrainConfig, work: Path) -> Stage:
-    options, device = config.options, PartialState().device
-    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=_base_dtype(config))
-    pipeline.to(device)
-    if options.get("gradient_checkpointing", False):
-        pipeline.unet.enable_gradient_checkpointing()
+    options = config.options
+    pipeline = _base_to_adapt(config, work)
     torch.manual_seed(config.loop.seed)
     encoder, lora_start = _adapter_to_train(config, work, pipeline)
     encoder.fuse_module.sees_class_word = options.get("fuse_class_word", True)
     return PhotoMakerStage(
         pipeline,
-        encoder.to(device),
+        encoder.to(pipeline.device),
         _pictures(config, work, pipeline.vae),
         _objective(config, pipeline.scheduler),
         lora_rank=config.option("lora_rank"),
@@ -197,11 +194,17 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
     )
 
 
-def _consistency(config: TrainConfig, work: Path) -> Stage:
+def _base_to_adapt(config: TrainConfig, work: Path) -> StableDiffusionXLPipeline:
+    """The base ``inputs.base`` on this process's device, for a LoRA beside it."""
     pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=_base_dtype(config))
     pipeline.to(PartialState().device)
     if config.options.get("gradient_checkpointing", False):
         pipeline.unet.enable_gradient_checkpointing()
+    return pipeline
+
+
+def _consistency(config: TrainConfig, work: Path) -> Stage:
+    pipeline = _base_to_adapt(config, work)
     torch.manual_seed(config.loop.seed)
     low, high = config.options.get("guidance", (3.0, 8.0))
     return ConsistencyStage(

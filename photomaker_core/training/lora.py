@@ -1,0 +1,26 @@
+"""What the stages that train a LoRA share: where it lies, and how it is written in the form that diffusers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import get_peft_model_state_dict
+from torch import Tensor
+
+LORA_FILE: Final = "pytorch_lora_weights.safetensors"
+ATTENTION_PROJECTIONS: Final = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+def lora_weights(unet: UNet2DConditionModel, name: str) -> dict[str, Tensor]:
+    """The weights of the LoRA called ``name``, by diffusers' names."""
+    weights: dict[str, Tensor] = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet, adapter_name=name))
+    return weights
+
+
+def save_lora(unet: UNet2DConditionModel, name: str, folder: Path) -> None:
+    """Write the LoRA called ``name`` as ``LORA_FILE`` into ``folder``."""
+    layers = lora_weights(unet, name)
+    StableDiffusionXLPipeline.save_lora_weights(folder, unet_lora_layers=layers, safe_serialization=True)
