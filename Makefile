@@ -29,13 +29,13 @@ test: lint ## Run every check and every test
 bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (five to fifteen minutes)
 	$(BIN)/photomaker bench
 	$(BIN)/python -m storage.benchmark
-	$(BIN)/python -m bot.benchmark
+	$(BIN)/python -m bot.tools.benchmark
 
 docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the code
 	$(BIN)/photomaker-bot commands > docs/commands.md
 	$(BIN)/python -m tests.screenshots docs/screenshots
 
-texts: $(INSTALLED) ## Bring the translations in bot/translations in step with the code
+texts: $(INSTALLED) ## Bring the translations in bot/i18n/translations in step with the code
 	$(BIN)/python -m tests.catalogues
 
 demo: $(INSTALLED) ## Try the bot in the browser (PORT=8123 chooses the port)

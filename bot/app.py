@@ -12,34 +12,34 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.admin import AdminCommands
-from bot.commands.around import AroundCommands, Leaf
-from bot.commands.edit import EditCommands
-from bot.commands.help import HelpCommands, HelpView
-from bot.commands.identity import IdentityCommands
-from bot.commands.identity_forms import SaveAsIdentity
-from bot.commands.imagine import ImagineCommands
-from bot.commands.job_buttons import JobButtons
-from bot.commands.job_forms import Desks
-from bot.commands.mix import MixCommands
-from bot.commands.privacy import ConfirmView, PrivacyCommands
-from bot.commands.prompts import PromptCommands
-from bot.commands.studio import Studio
+from bot.cogs.account import AccountCommands, HistoryPageButton
+from bot.cogs.admin import AdminCommands
+from bot.cogs.edit import EditCommands
+from bot.cogs.help import HelpCommands, HelpView
+from bot.cogs.identity import IdentityCommands
+from bot.cogs.imagine import ImagineCommands
+from bot.cogs.mix import MixCommands
+from bot.cogs.privacy import ConfirmView, PrivacyCommands
+from bot.cogs.prompts import PromptCommands
 from bot.config import Settings
-from bot.errors import CommandTree
-from bot.gate import Gate
-from bot.gpu import GpuThread
-from bot.identities import IdentityDesk
-from bot.jobs import Controls, JobDesk
-from bot.language import CommandTranslator
-from bot.reports import Reports
-from bot.requests import Limits, Turbo
-from bot.style_samples import StyleSamples
-from photomaker_core.compilation import compile_from
+from bot.domain.draw_request import Limits, Turbo
+from bot.i18n.catalogue import CommandTranslator
+from bot.presentation.errors import CommandTree
+from bot.services.admission import AdmissionPolicy
+from bot.services.drawing import DrawingService
+from bot.services.identities import IdentityService
+from bot.services.jobs import Controls, JobService
+from bot.services.reports import Reports
+from bot.services.style_samples import StyleSamples
+from bot.views.identity_forms import SaveAsIdentity
+from bot.views.job_controls import JobButtons
+from bot.views.job_forms import JobServices
+from bot.workers.gpu_thread import GpuThread
 from photomaker_core.errors import UserError
-from photomaker_core.faces import InsightFaceEmbedder
-from photomaker_core.model import PhotoMaker, load_photomaker
-from photomaker_core.unet_layout import UnetLayout
+from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
+from photomaker_core.memory.unet_layout import UnetLayout
+from photomaker_core.models.face_embedder import InsightFaceEmbedder
+from photomaker_core.sampling.compilation import compile_from
 from storage import Database, PrivacyStore, PromptStore
 
 log = logging.getLogger(__name__)
@@ -69,9 +69,9 @@ class PhotoMakerBot(commands.Bot):
         )
         self.gpu = GpuThread(load or model_loader(settings, compiled=settings.photomaker_compiled), settings.max_batch)
         self.database: Database
-        self.identities: IdentityDesk
-        self.jobs: JobDesk
-        self.studio: Studio
+        self.identities: IdentityService
+        self.jobs: JobService
+        self.drawing: DrawingService
         self.resumed = asyncio.Event()
 
     async def setup_hook(self) -> None:
@@ -89,10 +89,10 @@ class PhotoMakerBot(commands.Bot):
     async def open(self) -> None:
         """Open the database and put the commands on the tree: all that needs neither Discord nor the model."""
         self.database = await Database.open(self.settings.database_url)
-        self.identities = IdentityDesk(self.database, self.gpu)
-        gate, prompts = Gate(self.database), PromptStore(self.database)
-        buttons = JobButtons(Desks(lambda: self.jobs, prompts, Reports(gate.servers), self.limits))
-        self.jobs = JobDesk(
+        self.identities = IdentityService(self.database, self.gpu)
+        gate, prompts = AdmissionPolicy(self.database), PromptStore(self.database)
+        buttons = JobButtons(JobServices(lambda: self.jobs, prompts, Reports(gate.servers), self.limits))
+        self.jobs = JobService(
             self,
             self.database,
             self.gpu,
@@ -103,22 +103,22 @@ class PhotoMakerBot(commands.Bot):
             role_weights=self.settings.role_weights,
         )
         privacy = PrivacyStore(self.database)
-        self.studio = studio = Studio(self.identities, self.jobs, self.limits)
+        self.drawing = drawing = DrawingService(self.identities, self.jobs, self.limits)
         samples = StyleSamples(self.gpu, self.limits.default_steps, self.limits.default_guidance)
-        for view in (*buttons.listening(), ConfirmView(privacy, self.jobs), HelpView(studio)):
+        for view in (*buttons.listening(), ConfirmView(privacy, self.jobs), HelpView(drawing)):
             self.add_view(view)
-        self.add_dynamic_items(Leaf)
+        self.add_dynamic_items(HistoryPageButton)
         for cog in (
-            IdentityCommands(studio),
+            IdentityCommands(drawing),
             SaveAsIdentity(self.identities, self.tree),
-            ImagineCommands(studio),
-            MixCommands(studio),
-            EditCommands(studio),
-            PromptCommands(prompts, studio),
-            AroundCommands(studio, samples),
+            ImagineCommands(drawing),
+            MixCommands(drawing),
+            EditCommands(drawing),
+            PromptCommands(prompts, drawing),
+            AccountCommands(drawing, samples),
             PrivacyCommands(privacy, self.jobs),
-            AdminCommands(studio),
-            HelpCommands(studio),
+            AdminCommands(drawing),
+            HelpCommands(drawing),
         ):
             await self.add_cog(cog)
 

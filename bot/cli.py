@@ -17,7 +17,7 @@ import discord
 
 from bot.config import ConfigError, Settings, load_settings
 from photomaker_core.errors import UserError
-from photomaker_core.quiet import hush_libraries
+from photomaker_core.library_logging import quiet_libraries
 from storage import StorageError
 
 REFUSED_LOGIN = (
@@ -62,7 +62,7 @@ def _run(_options: argparse.Namespace) -> int:
     settings = load_settings()
     if settings.discord_token is None:
         raise ConfigError(MISSING_LOGIN)
-    hush_libraries()
+    quiet_libraries()
     _log_to_stderr(settings.log_level)
     try:
         asyncio.run(_serve(settings, settings.discord_token.get_secret_value()))
@@ -79,8 +79,8 @@ async def _serve(settings: Settings, token: str) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    hush_libraries()
-    from bot.demo import serve_demo
+    quiet_libraries()
+    from bot.tools.demo import serve_demo
 
     _log_to_stderr("ERROR")
     settings = load_settings(env_file=None, database_url=f"sqlite+aiosqlite:///{options.data / 'demo.db'}")
@@ -94,8 +94,8 @@ def _doctor(_options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"✗ configuration: {error}")
         return 1
-    hush_libraries()
-    from bot.doctor import examine
+    quiet_libraries()
+    from bot.tools.doctor import examine
 
     findings = asyncio.run(examine(settings))
     for finding in findings:
@@ -108,9 +108,9 @@ def _compile(_options: argparse.Namespace) -> int:
     path = settings.photomaker_compiled
     if path is None:
         raise ConfigError("Say where to keep the compiled model: PHOTOMAKER_COMPILED=data/compiled.bin")
-    hush_libraries()
+    quiet_libraries()
     from bot.app import model_loader
-    from photomaker_core.compilation import compile_and_keep
+    from photomaker_core.sampling.compilation import compile_and_keep
 
     compile_and_keep(model_loader(settings)(), path)
     print(f"compiled: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
@@ -118,8 +118,8 @@ def _compile(_options: argparse.Namespace) -> int:
 
 
 def _commands(_options: argparse.Namespace) -> int:
-    hush_libraries()
-    from bot.reference import commands_page
+    quiet_libraries()
+    from bot.tools.command_reference import commands_page
 
     print(asyncio.run(commands_page()))
     return 0

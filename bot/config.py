@@ -9,8 +9,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from photomaker_core.errors import UserError
-from photomaker_core.memory_plans import PLANS_BY_NAME, MemoryPlan
-from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
+from photomaker_core.memory.plans import PLANS_BY_NAME, MemoryPlan
+from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
 
 AUTOMATIC_PLAN: Final = "auto"
 TURBO: Final = "turbo"

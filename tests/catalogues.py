@@ -1,7 +1,7 @@
-"""Keeps ``bot/translations/*.po`` in step with the code: ``python -m tests.catalogues``, called by ``make texts``.
+"""Keeps ``bot/i18n/translations/*.po`` in step with the code: ``python -m tests.catalogues``, called by ``make texts``.
 
-The sentences are read from the code (what is given to ``tr``, ``counted`` and typed errors, and the labels of buttons
-and menus) and from the command tree (descriptions and choices). New ones are added to each catalogue without a
+The sentences are read from the code (the arguments of ``gettext``, ``ngettext`` and typed errors, the labels of
+buttons and menus) and from the command tree (descriptions and choices). New ones are added to each catalogue without a
 translation, which a test then misses; dropped ones are removed.
 """
 
@@ -20,12 +20,12 @@ from babel.messages.pofile import read_po, write_po
 from discord import app_commands
 
 from bot.app import PhotoMakerBot
-from bot.commands.identity_forms import Declaration
 from bot.config import load_settings
-from bot.language import CATALOGUES, LANGUAGES
-from bot.requests import QUALITIES
-from photomaker_core.aspects import ASPECTS
-from photomaker_core.photo_quality import Note
+from bot.domain.draw_request import QUALITIES
+from bot.i18n.catalogue import CATALOGUES, LANGUAGES
+from bot.views.identity_forms import Declaration
+from photomaker_core.images.photo_quality import Note
+from photomaker_core.presets.aspect_ratios import ASPECTS
 from storage.errors import SENTENCES
 
 Sentence = str | tuple[str, str]
@@ -42,7 +42,7 @@ _MEMBERS_ERRORS = {
     "SettingsError",
     "StorageError",
 }
-_ONLY_OPERATORS_SEE = ("training", "evaluation", "benchmark", "cli.py", "demo.py", "sdxl.py", "parity.py")
+_ONLY_OPERATORS_SEE = ("training", "evaluation", "benchmark", "cli", "cli.py", "demo.py", "sdxl_config.py")
 _LABELS = {"label", "placeholder"}
 _JOB_STATES = ("cancelled", "done", "failed", "queued", "running")
 
@@ -115,9 +115,9 @@ def _in_module(tree: ast.Module) -> Iterator[Sentence]:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        if name == "counted":
+        if name == "ngettext":
             yield tuple(one for argument in node.args[1:3] for one in _strings(argument, constants))  # type: ignore[misc]
-        elif node.args and (name in {"tr", "UserError", "_check"} or name in _MEMBERS_ERRORS):
+        elif node.args and (name in {"gettext", "UserError", "_check"} or name in _MEMBERS_ERRORS):
             yield from _strings(node.args[0], constants)
         elif name in {"button", "select", "Rework"}:
             for keyword in node.keywords:

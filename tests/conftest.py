@@ -18,12 +18,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
 from bot.app import PhotoMakerBot  # noqa: E402
-from photomaker_core.adapter import load_adapter  # noqa: E402
-from photomaker_core.base import Hardware, load_base  # noqa: E402
-from photomaker_core.engine import StepEngine  # noqa: E402
-from photomaker_core.generation import Generation  # noqa: E402
-from photomaker_core.model import PhotoMaker  # noqa: E402
-from photomaker_core.quiet import hush_libraries  # noqa: E402
+from photomaker_core.library_logging import quiet_libraries  # noqa: E402
+from photomaker_core.loading.adapter import load_adapter  # noqa: E402
+from photomaker_core.loading.base_model import Hardware, load_base  # noqa: E402
+from photomaker_core.loading.photomaker import PhotoMaker  # noqa: E402
+from photomaker_core.sampling.generation import Generation  # noqa: E402
+from photomaker_core.sampling.step_engine import StepEngine  # noqa: E402
 from tests.server import Server, settings  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,7 +32,7 @@ TINY_ADAPTER = GOLDEN / "photomaker-v1.safetensors"
 NEWTON = sorted((GOLDEN / "photos" / "newton_man").iterdir())
 CPU = Hardware(torch.device("cpu"), torch.float32)
 
-hush_libraries()
+quiet_libraries()
 
 
 @pytest.fixture(autouse=True)

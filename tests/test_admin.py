@@ -10,8 +10,8 @@ import discord
 import pytest
 import simcord
 
-from bot.gate import blocked_word
-from photomaker_core.styles import STYLES
+from bot.services.admission import blocked_word
+from photomaker_core.presets.styles import STYLES
 from storage import Rules
 from tests.server import Server
 from tests.test_job_buttons import click, drawn, says
@@ -105,7 +105,7 @@ async def test_expected_time_is_told_once_it_was_measured(studio: Server) -> Non
     waiting = asyncio.create_task(studio.ada.slash(studio.channel, "imagine", prompt="a man img", steps=30))
     await waiting
     await studio.quiet()
-    assert studio.bot.jobs.pace.expected_s(30) is not None
+    assert studio.bot.jobs.throughput.expected_s(30) is not None
 
 
 async def test_reports_reach_the_moderators_channel(

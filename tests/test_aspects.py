@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from photomaker_core.aspects import ASPECTS, aspect_named
 from photomaker_core.errors import SettingsError
+from photomaker_core.presets.aspect_ratios import ASPECTS, aspect_named
 
 
 def test_every_aspect_is_found_by_its_name_and_by_its_ratio() -> None:

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPVisionConfig
 
-from photomaker_core import cli, sdxl
-from photomaker_core.benchmark.ours import EngineServer
-from photomaker_core.benchmark.plain import PlainServer
+from photomaker_core.benchmark.engine_server import EngineServer
+from photomaker_core.benchmark.pipeline_server import PlainServer
 from photomaker_core.benchmark.random_sdxl import random_photomaker
-from photomaker_core.benchmark.requests import NEGATIVE, PROMPTS, Publish, Request, Run, Server, percentile, poisson
-from photomaker_core.engine import StepEngine
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.model import PhotoMaker
+from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Publish, Request, Run, Server, percentile, poisson
+from photomaker_core.cli.main import main as cli
+from photomaker_core.loading import sdxl_config as sdxl
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 from storage import Database
 from storage.benchmark import fill, measure
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE
@@ -100,7 +101,7 @@ def test_the_command_leaves_a_report(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert set(figures["throughput_pictures_per_s"]["engine"]) == {"1", "2", "4", "8"}
     for shares in figures["time"].values():
         assert shares["unet"] + shares["vae"] + shares["outside"] == pytest.approx(shares["total"])
-    assert figures["memory_bytes"]["eight-bit"]["measured"] < figures["memory_bytes"]["parked"]["measured"]
+    assert figures["memory_bytes"]["fp8"]["measured"] < figures["memory_bytes"]["encoder-offload"]["measured"]
     assert "## Pictures a second" in capsys.readouterr().out
     with Image.open(tmp_path / "bench.png") as plot:
         assert plot.width > 500

@@ -20,9 +20,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from bot import cli as bot_cli
-from photomaker_core import cli as core_cli
-from photomaker_core.adapter import load_adapter, save_adapter
-from photomaker_core.id_encoder import IdEncoder
+from photomaker_core.cli import main as core_cli
+from photomaker_core.loading.adapter import load_adapter, save_adapter
+from photomaker_core.models.id_encoder import IdEncoder
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE
 from tests.single_file import uneven_pipeline, write_single_file
 
@@ -254,7 +254,7 @@ def test_doctor_without_a_token_accepts_the_rest(
     assert "✓ model: PhotoMaker V1 on tiny-sdxl, 128 x 128 pixels" in findings
 
 
-@pytest.mark.parametrize("module", ["bot.cli", "photomaker_core.cli"])
+@pytest.mark.parametrize("module", ["bot.cli", "photomaker_core.cli.main"])
 def test_help_is_immediate_and_clean(here: Path, module: str) -> None:
     done = subprocess.run([sys.executable, "-X", "importtime", "-m", module, "--help"], capture_output=True, text=True)
     assert done.returncode == 0
@@ -262,7 +262,7 @@ def test_help_is_immediate_and_clean(here: Path, module: str) -> None:
     assert "| torch" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["bot.cli", "photomaker_core.cli"])
+@pytest.mark.parametrize("module", ["bot.cli", "photomaker_core.cli.main"])
 def test_a_command_line_starts_without_loading_the_model_libraries(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from photomaker_core.compilation import compile_and_keep, compile_from
-from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
-from photomaker_core.generation import Generation, GenerationSettings
-from photomaker_core.memory_plans import PLANS_BY_NAME
-from photomaker_core.model import PhotoMaker, load_photomaker
+from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
+from photomaker_core.memory.plans import PLANS_BY_NAME
+from photomaker_core.sampling.compilation import compile_and_keep, compile_from
+from photomaker_core.sampling.generation import Generation, GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 from tests.conftest import CPU, TINY_ADAPTER, TINY_BASE
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
@@ -56,6 +56,6 @@ def test_what_cannot_be_compiled_is_explained(tmp_path: Path) -> None:
         compile_from(loaded(), tmp_path / "nowhere.bin")
     with pytest.raises(ModelError, match="PHOTOMAKER_FUSE_LORA"):
         compile_and_keep(loaded(fuse=False), tmp_path / "compiled.bin")
-    with pytest.raises(ModelError, match="eight-bit cannot be compiled"):
-        compile_and_keep(loaded(plan="eight-bit"), tmp_path / "compiled.bin")
+    with pytest.raises(ModelError, match="fp8 cannot be compiled"):
+        compile_and_keep(loaded(plan="fp8"), tmp_path / "compiled.bin")
     assert not (tmp_path / "compiled.bin").exists()

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photomaker_core.conditioning import blend_stacks, merge_step
-from photomaker_core.engine import StepEngine
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.model import PhotoMaker
+from photomaker_core.conditioning.stacking import blend_stacks, merge_step
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 
 
 @pytest.mark.parametrize(("ratio", "steps", "expected"), [(20, 50, 10), (15, 20, 3), (50, 100, 30), (0, 50, 0)])

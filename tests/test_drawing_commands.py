@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from bot.app import PhotoMakerBot
-from photomaker_core.aspects import ASPECTS
-from photomaker_core.model import PhotoMaker
-from photomaker_core.styles import STYLES
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.presets.aspect_ratios import ASPECTS
+from photomaker_core.presets.styles import STYLES
 from tests.conftest import NEWTON
 from tests.server import Server, settings, upload
 

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from photomaker_core.deep_cache import deep_features_of, shallow_forward
-from photomaker_core.engine import StepEngine, _Row
 from photomaker_core.errors import SettingsError
-from photomaker_core.generation import Generation, GenerationSettings, Start
-from photomaker_core.memory_plans import PLANS_BY_NAME
-from photomaker_core.model import PhotoMaker
-from photomaker_core.schedulers import SCHEDULER_NAMES
-from photomaker_core.text import TextEmbedding, TextEmbeddingCache
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.memory.plans import PLANS_BY_NAME
+from photomaker_core.models.deep_cache import deep_features_of, shallow_forward
+from photomaker_core.models.text_encoders import TextEmbedding, TextEmbeddingCache
+from photomaker_core.sampling.generation import Generation, GenerationSettings, Img2ImgInit
+from photomaker_core.sampling.schedulers import SCHEDULER_NAMES
+from photomaker_core.sampling.step_engine import StepEngine, _Row
 
 SMALL = {"width": 64, "height": 64}
 TOLERANCE = 1e-4
@@ -94,7 +94,7 @@ def test_a_picture_to_start_from_is_kept_as_far_as_the_strength_says(engine: Ste
     assert before.shape == (1, 4, 8, 8)
     distances = []
     for strength, steps in ((0.1, 1), (0.5, 5), (1.0, 10)):
-        generation = engine.begin(conditioning, how, start=Start(picture, strength))
+        generation = engine.begin(conditioning, how, start=Img2ImgInit(picture, strength))
         assert len(generation.scheduler.timesteps) - generation.steps_done == steps
         distances.append(float((run_alone(engine, generation) - before).abs().mean()))
     assert distances[0] < distances[1] < distances[2]
@@ -102,7 +102,7 @@ def test_a_picture_to_start_from_is_kept_as_far_as_the_strength_says(engine: Ste
 
 def test_the_first_guided_step_of_a_picture_that_starts_late_computes_the_negative(engine: StepEngine) -> None:
     how = GenerationSettings(**SMALL, steps=8, guidance_every=2, start_merge_step=0)  # type: ignore[arg-type]
-    start = Start(Image.new("RGB", (64, 64), "red"), 0.4)
+    start = Img2ImgInit(Image.new("RGB", (64, 64), "red"), 0.4)
     generation = engine.begin(engine.condition("a man img", None, torch.zeros(1, 1, 256)), how, start=start)
     computed = []
     while not generation.is_done:
@@ -122,7 +122,7 @@ def test_steps_are_drawn_whole_where_the_unet_is_moved_about(
 def test_a_strength_out_of_range_is_explained() -> None:
     for strength in (0.0, 1.5):
         with pytest.raises(SettingsError, match="up to 1"):
-            Start(Image.new("RGB", (64, 64)), strength)
+            Img2ImgInit(Image.new("RGB", (64, 64)), strength)
 
 
 def test_pictures_of_different_size_cannot_share_a_step(engine: StepEngine) -> None:
@@ -244,10 +244,10 @@ def test_the_text_cache_keeps_the_last_used_within_its_bound(uses: list[tuple[in
     cache = TextEmbeddingCache(max_bytes=160)
     for number, size in uses:
         key = bytes([number])
-        found = cache.find(key)
+        found = cache.get(key)
         if found is None:
-            cache.keep(key, TextEmbedding(torch.full((size, 4), float(number)), torch.zeros(1, 2)))
-            found = cache.find(key)
+            cache.put(key, TextEmbedding(torch.full((size, 4), float(number)), torch.zeros(1, 2)))
+            found = cache.get(key)
         assert found is not None
         assert float(found.tokens[0, 0]) == number
         assert cache.size_bytes <= 160

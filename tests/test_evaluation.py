@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core import cli
+from photomaker_core.cli.main import main as cli
 from photomaker_core.errors import UserError
+from photomaker_core.evaluation.comparison import Comparison, compare
+from photomaker_core.evaluation.evaluation_prompts import (
+    PHOTO_PROMPTS,
+    PORTRAIT_PROMPTS,
+    EvaluationPrompt,
+    load_prompts,
+)
 from photomaker_core.evaluation.measures import (
     frechet_distance,
     mean_cosine,
@@ -23,17 +30,15 @@ from photomaker_core.evaluation.measures import (
     paired_cosine,
     ranks_among,
 )
-from photomaker_core.evaluation.methods import Drawer, PhotoMakerMethod, TextOnlyMethod, Wish
+from photomaker_core.evaluation.methods import Drawer, PhotoMakerMethod, PromptSpec, TextOnlyMethod
 from photomaker_core.evaluation.mixing import mixing_study, mixing_table
 from photomaker_core.evaluation.networks import MetricNetworks
 from photomaker_core.evaluation.people import Person, drawn_blends, drawn_people, load_people
-from photomaker_core.evaluation.prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, EvaluationPrompt, load_prompts
-from photomaker_core.evaluation.report import write_report
-from photomaker_core.evaluation.run import Comparison, compare
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.model import PhotoMaker
+from photomaker_core.evaluation.result_tables import write_report
+from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.nano.attributes import ATTRIBUTES
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY
+from photomaker_core.sampling.generation import GenerationSettings
 from tests.conftest import NEWTON, TINY_ADAPTER, TINY_BASE
 
 COLOURS = {"red": (200, 20, 20), "green": (20, 160, 40), "blue": (30, 40, 200)}
@@ -122,7 +127,7 @@ def test_photomaker_and_text_alone_are_drawn_with_the_engine(tiny_model: PhotoMa
     photos = tuple(Image.open(path).convert("RGB") for path in NEWTON[:2])
     person = Person("newton", "man", photos)
     settings = GenerationSettings(64, 64, steps=2)
-    wishes = [Wish(PROMPTS[0], 1), Wish(PROMPTS[1], 2)]
+    wishes = [PromptSpec(PROMPTS[0], 1), PromptSpec(PROMPTS[1], 2)]
     drawn = PhotoMakerMethod(tiny_model, settings, photos=2).personalise(person)(wishes)
     again = PhotoMakerMethod(tiny_model, settings, photos=2).personalise(person)(wishes)
     other = TextOnlyMethod(tiny_model, settings).personalise(person)(wishes)

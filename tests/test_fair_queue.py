@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photomaker_core.fair_queue import FairQueue
+from photomaker_core.serving.fair_queue import FairQueue
 
 Item = tuple[str, int]
 

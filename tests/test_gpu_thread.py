@@ -12,12 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.gpu import GpuThread
-from photomaker_core.engine import StepEngine
+from bot.workers.gpu_thread import GpuThread
 from photomaker_core.errors import ModelError, PromptError
-from photomaker_core.generation import Generation, GenerationSettings
-from photomaker_core.model import PhotoMaker
-from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Started
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.sampling.generation import Generation, GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
+from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob, Progress, Started
 
 FEATURES = torch.ones(1, 1, 256)
 
@@ -62,9 +62,9 @@ def start(tiny_model: PhotoMaker) -> Iterator[Callable[[], GpuThread]]:
         thread.stop()
 
 
-def drawing(job_id: int, *, steps: int = 3, count: int = 1, prompt: str = "a man img", seed: int = 5) -> Drawing:
+def drawing(job_id: int, *, steps: int = 3, count: int = 1, prompt: str = "a man img", seed: int = 5) -> ImageJob:
     sizes = [GenerationSettings(width=64, height=64, steps=steps, seed=seed + index) for index in range(count)]
-    return Drawing(job_id, prompt, None, FEATURES, sizes)
+    return ImageJob(job_id, prompt, None, FEATURES, sizes)
 
 
 def pictures(event: Event) -> list[np.ndarray]:
@@ -102,11 +102,11 @@ def test_a_batch_holds_no_more_pictures_than_allowed(
     sizes: list[int] = []
     step = StepEngine.step
 
-    def counted(engine: StepEngine, generations: Sequence[Generation]) -> None:
+    def ngettext(engine: StepEngine, generations: Sequence[Generation]) -> None:
         sizes.append(len(generations))
         step(engine, generations)
 
-    monkeypatch.setattr(StepEngine, "step", counted)
+    monkeypatch.setattr(StepEngine, "step", ngettext)
     thread = start(2)
     listeners = [Listener() for _ in range(4)]
     for job_id, listener in enumerate(listeners):

@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from photomaker_core.images import MAX_UPLOAD_BYTES
+from photomaker_core.images.preprocessing import MAX_UPLOAD_BYTES
 from tests import uploads
 from tests.conftest import NEWTON
 from tests.server import FICTION, MINE, Server, upload

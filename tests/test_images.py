@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from photomaker_core.errors import PhotoError
-from photomaker_core.images import MAX_UPLOAD_BYTES, clip_pixels, load_photo, normalise_photo
+from photomaker_core.images.preprocessing import MAX_UPLOAD_BYTES, clip_pixels, load_photo, normalise_photo
 from tests import uploads
 from tests.conftest import NEWTON
 from tests.uploads import encoded, picture

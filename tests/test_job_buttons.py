@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import simcord
 
-from bot import replies
 from bot.app import PhotoMakerBot
-from photomaker_core.model import PhotoMaker
+from bot.services import job_messages as replies
+from photomaker_core.loading.photomaker import PhotoMaker
 from tests.server import Server, settings
 from tests.test_jobs import rows
 

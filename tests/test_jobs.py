@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bot import jobs, replies
 from bot.app import PhotoMakerBot
-from photomaker_core.engine import StepEngine
+from bot.services import job_messages as replies
+from bot.services import jobs
 from photomaker_core.errors import ModelError
-from photomaker_core.generation import Generation
-from photomaker_core.model import PhotoMaker
-from photomaker_core.runner import Drawing, Publish, Runner
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.sampling.generation import Generation
+from photomaker_core.sampling.step_engine import StepEngine
+from photomaker_core.serving.runner import ImageJob, Publish, Runner
 from tests.server import Server, settings, upload
 
 
@@ -238,7 +239,7 @@ async def test_a_role_can_have_another_share_of_the_gpu(
     weights: dict[int, float] = {}
     submit = Runner.submit
 
-    def noted(runner: Runner, drawing: Drawing, publish: Publish) -> None:
+    def noted(runner: Runner, drawing: ImageJob, publish: Publish) -> None:
         weights[drawing.member] = drawing.weight
         submit(runner, drawing, publish)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gettext
+import gettext as gnu
 import json
 import re
 import threading
@@ -12,8 +12,8 @@ from typing import Any
 import discord
 import pytest
 
-from bot import language
-from bot.language import LANGUAGES, CommandTranslator, counted, speaking, tr
+from bot.i18n import catalogue as language
+from bot.i18n.catalogue import LANGUAGES, CommandTranslator, gettext, ngettext, speaking
 from tests.catalogues import Sentence, catalogue, sentences
 from tests.server import FICTION, Server, upload
 
@@ -83,14 +83,14 @@ def _described(payload: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def test_the_form_follows_the_number() -> None:
-    assert counted(1, "{number} photo", "{number} photos") == "1 photo"
+    assert ngettext(1, "{number} photo", "{number} photos") == "1 photo"
     with speaking("de"):
-        assert counted(2, "{number} photo", "{number} photos") == "2 Fotos"
-        assert tr("Cancelled.") == "Abgebrochen."
+        assert ngettext(2, "{number} photo", "{number} photos") == "2 Fotos"
+        assert gettext("Cancelled.") == "Abgebrochen."
     with speaking("zh_CN"):
-        assert counted(2, "{number} photo", "{number} photos") == "2 张照片"
+        assert ngettext(2, "{number} photo", "{number} photos") == "2 张照片"
     with speaking("xx"):
-        assert tr("Cancelled.") == "Cancelled."
+        assert gettext("Cancelled.") == "Cancelled."
 
 
 def speak_german(studio: Server) -> None:
@@ -118,7 +118,7 @@ async def test_a_german_member_is_answered_in_german(studio: Server, hold: threa
     assert "nur dieses Mitglied kann das tun" in refused.response.content
 
 
-class _Marked(gettext.NullTranslations):
+class _Marked(gnu.NullTranslations):
     """A pseudo language: every sentence in brackets, so that what was forgotten stands out."""
 
     def gettext(self, message: str) -> str:

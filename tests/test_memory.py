@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from photomaker_core.adapter import load_adapter
-from photomaker_core.base import load_base
-from photomaker_core.engine import StepEngine
 from photomaker_core.errors import ModelError
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.memory import Footprint, live_bytes, weight_bytes
-from photomaker_core.memory_plans import PLANS, PLANS_BY_NAME
-from photomaker_core.model import PhotoMaker, load_photomaker
-from photomaker_core.sdxl import photomaker_footprint
+from photomaker_core.loading.adapter import load_adapter
+from photomaker_core.loading.base_model import load_base
+from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
+from photomaker_core.loading.sdxl_config import photomaker_footprint
+from photomaker_core.memory.footprint import Footprint, live_bytes, weight_bytes
+from photomaker_core.memory.plans import PLANS, PLANS_BY_NAME
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 from tests.conftest import CPU, NEWTON, TINY_ADAPTER, TINY_BASE
 
 GIB = 2**30
@@ -41,7 +41,7 @@ def test_sdxl_is_as_large_as_it_is(sdxl: Footprint) -> None:
 
 @pytest.mark.parametrize(
     ("card_gib", "plan"),
-    [(24, "full"), (16, "full"), (10, "tiled"), (8, "int8"), (6, "eight-bit"), (4, "sequential-offload")],
+    [(24, "full"), (16, "full"), (10, "tiled"), (8, "int8"), (6, "fp8"), (4, "sequential-offload")],
 )
 def test_each_card_gets_the_fastest_plan_that_fits(sdxl: Footprint, card_gib: int, plan: str) -> None:
     free = int((card_gib - 0.5) * GIB)
@@ -69,7 +69,7 @@ def test_a_chosen_batch_stays_within_the_free_memory(sdxl: Footprint, free_gib: 
 
 def test_plans_go_from_much_memory_to_little(sdxl: Footprint) -> None:
     peaks = {plan.name: sdxl.peak(plan) for plan in PLANS}
-    assert peaks.pop("int8") < peaks["parked"]
+    assert peaks.pop("int8") < peaks["encoder-offload"]
     assert list(peaks.values()) == sorted(peaks.values(), reverse=True)
 
 
@@ -97,18 +97,18 @@ def loaded(plan: str, **options: Any) -> PhotoMaker:
 
 
 def test_plans_draw_the_picture_of_the_full_one() -> None:
-    """Tiles blend at their seams, parking changes nothing, eight bits round: mean differences in levels of 255."""
-    full, tiled, parked, int8, halved = (
-        picture(loaded(name)) for name in ("full", "tiled", "parked", "int8", "eight-bit")
+    """Tiles blend at their seams, offloading changes nothing, eight bits round: mean differences in levels of 255."""
+    full, tiled, encoder_offload, int8, halved = (
+        picture(loaded(name)) for name in ("full", "tiled", "encoder-offload", "int8", "fp8")
     )
     assert np.abs(full - tiled).mean() < 15
-    assert np.array_equal(tiled, parked)
+    assert np.array_equal(tiled, encoder_offload)
     assert 0 < np.abs(tiled - int8).mean() < np.abs(tiled - halved).mean() < 5
 
 
 def test_parked_encoders_are_home_again_after_their_work() -> None:
-    model = loaded("parked")
-    assert model.base.text.parking is not None
+    model = loaded("encoder-offload")
+    assert model.base.text.offload is not None
     before = picture(model)
     assert np.array_equal(before, picture(model))
     assert model.base.text.device.type == "cpu"
@@ -116,7 +116,7 @@ def test_parked_encoders_are_home_again_after_their_work() -> None:
 
 def test_eight_bits_halve_the_unet() -> None:
     whole = loaded("full").base.unet
-    halved = loaded("eight-bit").base.unet
+    halved = loaded("fp8").base.unet
     assert halved.mid_block.resnets[0].conv1.weight.element_size() == 1
     assert sum(one.nbytes for one in halved.parameters()) < 0.4 * sum(one.nbytes for one in whole.parameters())
 
@@ -146,7 +146,7 @@ def test_offload_without_a_gpu_is_refused(plan: str) -> None:
 
 def test_eight_bits_beside_unfused_loras_are_refused() -> None:
     with pytest.raises(ModelError, match="PHOTOMAKER_FUSE_LORA"):
-        load_photomaker(str(TINY_BASE), TINY_ADAPTER, hardware=CPU, memory_plan=PLANS_BY_NAME["eight-bit"])
+        load_photomaker(str(TINY_BASE), TINY_ADAPTER, hardware=CPU, memory_plan=PLANS_BY_NAME["fp8"])
 
 
 def test_a_model_without_a_plan_takes_the_batch_it_is_told() -> None:

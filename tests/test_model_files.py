@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from photomaker_core.adapter import load_adapter, save_adapter
-from photomaker_core.base import load_base
-from photomaker_core.engine import StepEngine
 from photomaker_core.errors import MissingFaceEmbedderError, ModelError
-from photomaker_core.faces import InsightFaceEmbedder
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.id_encoder import IdEncoder
-from photomaker_core.model import PhotoMaker, load_photomaker
+from photomaker_core.loading.adapter import load_adapter, save_adapter
+from photomaker_core.loading.base_model import load_base
+from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
+from photomaker_core.models.face_embedder import InsightFaceEmbedder
+from photomaker_core.models.id_encoder import IdEncoder
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 from tests.conftest import CPU, GOLDEN, TINY_ADAPTER, TINY_BASE
 from tests.single_file import uneven_pipeline, write_single_file
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from bot.app import PhotoMakerBot
-from bot.commands.edit import edited_prompt
-from bot.commands.mix import shares_of
+from bot.cogs.edit import edited_prompt
+from bot.cogs.mix import shares_of
 from photomaker_core.errors import PromptError, SettingsError
-from photomaker_core.model import PhotoMaker
+from photomaker_core.loading.photomaker import PhotoMaker
 from tests.conftest import GOLDEN, TINY_ADAPTER, TINY_BASE
 from tests.server import FICTION, Server, settings, upload
 from tests.test_job_buttons import click, drawn, says

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from photomaker_core.engine import StepEngine
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.model import PhotoMaker, load_photomaker
+from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, identity_prompt, place_trigger
+from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.nano.captions import caption
-from photomaker_core.nano.model import NANO_ADAPTER, NANO_BASE
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
 from photomaker_core.nano.portraits import COLOURS, FACE_RADII_PX, SIZE_PX, draw, face_centre
-from photomaker_core.prompts import DEFAULT_TRIGGER_WORD, identity_prompt, place_trigger
+from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 
 people = st.integers(0, 10**7)
 pictures = st.integers(0, 30)

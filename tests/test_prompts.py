@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photomaker_core.conditioning import stack_identity
+from photomaker_core.conditioning.prompt_tokens import identity_prompt, place_trigger, text_only_prompt, without_trigger
+from photomaker_core.conditioning.stacking import stack_identity
 from photomaker_core.errors import PromptError
-from photomaker_core.model import PhotoMaker
-from photomaker_core.prompts import identity_prompt, place_trigger, text_only_prompt, without_trigger
+from photomaker_core.loading.photomaker import PhotoMaker
 
 VOCABULARY = "a man woman boy walking by the sea in red hat, cinematic photo of old town"
 WORDS = st.sampled_from(VOCABULARY.split(" "))

@@ -18,8 +18,8 @@ import simcord
 from simcord.backend.errors import BackendError, SetupError
 
 from bot.app import PhotoMakerBot
-from photomaker_core.model import PhotoMaker
-from photomaker_core.styles import STYLES
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.presets.styles import STYLES
 from tests import uploads
 from tests.server import FICTION, MINE, Server, settings, upload
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.reference import commands_page
+from bot.tools.command_reference import commands_page
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from photomaker_core.engine import StepEngine
-from photomaker_core.generation import Generation, GenerationSettings
-from photomaker_core.model import PhotoMaker
-from photomaker_core.runner import Cancelled, Drawing, Event, Failed, Finished, Progress, Runner, Started
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.sampling.generation import Generation, GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
+from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob, Progress, Runner, Started
 
 WALKS = int(os.environ.get("RUNNER_WALKS", "25"))
 PROMPTS = ("a man img", "a woman img by the sea")
@@ -61,12 +61,12 @@ def drawing(
     kind: int = 0,
     width: int = 64,
     scheduler: str = "euler",
-) -> Drawing:
+) -> ImageJob:
     sizes = [
         GenerationSettings(width=width, height=64, steps=steps, seed=kind + index, scheduler=scheduler)
         for index in range(pictures)
     ]
-    return Drawing(job_id, PROMPTS[kind % 2], None, features(kind % 2), sizes, member=member)
+    return ImageJob(job_id, PROMPTS[kind % 2], None, features(kind % 2), sizes, member=member)
 
 
 def run(runner: Runner) -> None:
@@ -136,7 +136,7 @@ def test_a_known_person_and_prompt_run_no_text_and_no_vision_encoder(engine: Wat
         module.register_forward_hook(lambda *_args, name=name: calls.append(name)) for name, module in watched.items()
     ]
     runner = Runner(engine, max_batch=4)
-    job = Drawing(1, "a man img on a very new roof", "blurry", features(0), [GenerationSettings(64, 64, steps=2)])
+    job = ImageJob(1, "a man img on a very new roof", "blurry", features(0), [GenerationSettings(64, 64, steps=2)])
     runner.submit(job, lambda _event: None)
     run(runner)
     assert sorted(set(calls)) == ["text 0", "text 1"]
@@ -152,11 +152,11 @@ def test_pictures_of_one_job_are_conditioned_once(engine: Watched, monkeypatch: 
     conditioned: list[str] = []
     condition = StepEngine.condition
 
-    def counted(self: StepEngine, prompt: str, *rest: Any) -> Any:
+    def ngettext(self: StepEngine, prompt: str, *rest: Any) -> Any:
         conditioned.append(prompt)
         return condition(self, prompt, *rest)
 
-    monkeypatch.setattr(StepEngine, "condition", counted)
+    monkeypatch.setattr(StepEngine, "condition", ngettext)
     runner = Runner(engine, max_batch=2)
     runner.submit(drawing(1, pictures=4), lambda _event: None)
     run(runner)

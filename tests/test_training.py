@@ -16,14 +16,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionModel
 
-from photomaker_core import cli
-from photomaker_core.adapter import load_adapter
+from photomaker_core.cli.main import main as cli
 from photomaker_core.errors import UserError
-from photomaker_core.model import PhotoMaker
+from photomaker_core.loading.adapter import load_adapter
+from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portrait_set import identity_number, scene_number
 from photomaker_core.nano.portraits import draw
-from photomaker_core.training.consistency import ConsistencyStage
+from photomaker_core.training.consistency_stage import ConsistencyStage
 from photomaker_core.training.lora import LORA_FILE
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.pictures import Example

@@ -10,14 +10,14 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from photomaker_core import sdxl
-from photomaker_core.adapter import Adapter
-from photomaker_core.base import BaseModel, Hardware, best_hardware
-from photomaker_core.id_encoder import IdEncoder, QFormerPerceiver
-from photomaker_core.memory_plans import MemoryPlan
-from photomaker_core.model import PhotoMaker
-from photomaker_core.nano.model import NANO_BASE
-from photomaker_core.unet_layout import PLAIN_LAYOUT, UnetLayout
+from photomaker_core.loading import sdxl_config as sdxl
+from photomaker_core.loading.adapter import Adapter
+from photomaker_core.loading.base_model import BaseModel, Hardware, best_hardware
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.memory.plans import MemoryPlan
+from photomaker_core.memory.unet_layout import PLAIN_LAYOUT, UnetLayout
+from photomaker_core.models.id_encoder import IdEncoder, QFormerPerceiver
+from photomaker_core.nano.weight_files import NANO_BASE
 
 
 class _NoFaces:

@@ -11,25 +11,25 @@ from typing import Final, Protocol
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core.engine import StepEngine
+from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
 from photomaker_core.evaluation.people import Person
-from photomaker_core.evaluation.prompts import EvaluationPrompt
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.model import PhotoMaker
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.training.dreambooth import IDENTIFIER, DreamBooth, personalise
 
 _BATCH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PromptSpec:
     """One picture to draw."""
 
     prompt: EvaluationPrompt
     seed: int
 
 
-Drawer = Callable[[Sequence[Wish]], list[Image.Image]]
+Drawer = Callable[[Sequence[PromptSpec]], list[Image.Image]]
 
 
 class Method(Protocol):
@@ -100,7 +100,7 @@ def drawer(model: PhotoMaker, settings: GenerationSettings, subject: str, id_fea
     """Draws with the step engine, several pictures at a time."""
     engine = StepEngine(model)
 
-    def draw(wishes: Sequence[Wish]) -> list[Image.Image]:
+    def draw(wishes: Sequence[PromptSpec]) -> list[Image.Image]:
         pictures = []
         for start in range(0, len(wishes), _BATCH):
             generations = [
@@ -118,5 +118,5 @@ def drawer(model: PhotoMaker, settings: GenerationSettings, subject: str, id_fea
     return draw
 
 
-def _text(wish: Wish, subject: str, id_features: Tensor | None, trigger_word: str) -> str:
+def _text(wish: PromptSpec, subject: str, id_features: Tensor | None, trigger_word: str) -> str:
     return wish.prompt.about(subject if id_features is None else f"{subject} {trigger_word}")

@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from photomaker_core.conditioning import blend_stacks
+from photomaker_core.conditioning.stacking import blend_stacks
 from photomaker_core.errors import UserError
+from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
 from photomaker_core.evaluation.measures import ranks_among
-from photomaker_core.evaluation.methods import Wish, drawer
+from photomaker_core.evaluation.methods import PromptSpec, drawer
 from photomaker_core.evaluation.networks import MetricNetworks, PictureEmbedder
 from photomaker_core.evaluation.people import Person
-from photomaker_core.evaluation.prompts import EvaluationPrompt
-from photomaker_core.generation import GenerationSettings
-from photomaker_core.model import PhotoMaker
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.sampling.generation import GenerationSettings
 
 _STACK_PHOTOS = 8
 _TOP = 3
@@ -77,7 +77,7 @@ def mixing_study(
                 [features[first], features[second]], [balance / 100, 1 - balance / 100], max_photos=_STACK_PHOTOS
             )
             draw = drawer(model, settings, people[first].class_word, stack)
-            shown.append(networks.face(draw([Wish(prompt, seed) for seed, prompt in enumerate(prompts)])))
+            shown.append(networks.face(draw([PromptSpec(prompt, seed) for seed, prompt in enumerate(prompts)])))
         results.append(_judged(balance, shown, chosen, known))
     if blender is not None:
         shown = [networks.face(blender(first, second)) for first, second in chosen]

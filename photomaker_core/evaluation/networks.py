@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from photomaker_core.errors import ModelError, PhotoError
-from photomaker_core.faces import FaceEmbedder
+from photomaker_core.models.face_embedder import FaceEmbedder
 
 DEFAULT_CLIP: Final = "openai/clip-vit-large-patch14"
 DEFAULT_DINO: Final = "facebook/dino-vits16"

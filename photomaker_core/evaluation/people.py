@@ -10,11 +10,11 @@ from typing import Final
 
 from PIL import Image
 
+from photomaker_core.conditioning.prompt_tokens import CLASS_WORDS
 from photomaker_core.errors import UserError
-from photomaker_core.images import load_photo, normalise_photo
+from photomaker_core.images.preprocessing import load_photo, normalise_photo
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number
 from photomaker_core.nano.portraits import Identity, draw, reference_scene
-from photomaker_core.prompts import CLASS_WORDS
 
 _PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 

@@ -20,8 +20,8 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from photomaker_core.nano.attributes import ATTRIBUTES
-from photomaker_core.nano.model import NANO_BASE, NANO_JUDGE
 from photomaker_core.nano.portraits import SIZE_PX
+from photomaker_core.nano.weight_files import NANO_BASE, NANO_JUDGE
 
 EMBEDDING_WIDTH: Final = 128
 _WIDTHS: Final = (32, 64, 128, 256)

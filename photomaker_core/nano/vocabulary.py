@@ -14,8 +14,8 @@ from typing import Final
 
 from transformers import CLIPTokenizer
 
+from photomaker_core.conditioning.prompt_tokens import CLASS_WORDS
 from photomaker_core.nano.captions import vocabulary_words
-from photomaker_core.prompts import CLASS_WORDS
 
 COMMON_MERGES: Final = 1500
 _CLIP_MERGES: Final = 49152 - 256 - 2

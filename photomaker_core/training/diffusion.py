@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from photomaker_core.text import TextEmbedding
+from photomaker_core.models.text_encoders import TextEmbedding
 
 
 @dataclass(frozen=True, slots=True)

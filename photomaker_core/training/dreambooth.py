@@ -17,13 +17,13 @@ from peft import LoraConfig
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from photomaker_core.base import Hardware, best_hardware, load_base
 from photomaker_core.errors import SettingsError
-from photomaker_core.images import tile
-from photomaker_core.text import TextEmbedding, TextEncoders
+from photomaker_core.images.preprocessing import tile
+from photomaker_core.loading.base_model import Hardware, best_hardware, load_base
+from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.lora import ATTENTION_PROJECTIONS, LORA_FILE, save_lora
-from photomaker_core.training.text_to_image import save_half
+from photomaker_core.training.text_to_image_stage import save_half
 from photomaker_core.training.trainer import LoopSettings, ParameterGroup, train
 
 IDENTIFIER: Final = "sks"

@@ -23,9 +23,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
+from photomaker_core.conditioning.prompt_tokens import place_trigger
 from photomaker_core.errors import PromptError, UserError
-from photomaker_core.images import clip_pixels
-from photomaker_core.prompts import place_trigger
+from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.training.pictures import Example
 
 _LOGGER: Final = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from photomaker_core.images import CLIP_MEAN, CLIP_STD
+from photomaker_core.images.preprocessing import CLIP_MEAN, CLIP_STD
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portrait_set import PortraitSet
 from photomaker_core.nano.portraits import FACE_RADII_PX, face_centre

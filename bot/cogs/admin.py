@@ -1,0 +1,205 @@
+"""/admin: what a server's moderators allow, and what the bot's operator can do."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.i18n.catalogue import gettext, ngettext
+from bot.presentation.messages import duration, listing
+from bot.services.drawing import (
+    ASPECT_CHOICES,
+    ASPECT_TEXT,
+    QUALITY_CHOICES,
+    QUALITY_TEXT,
+    STYLE_CHOICES,
+    STYLE_TEXT,
+    DrawingService,
+    matching,
+)
+from photomaker_core.errors import SettingsError, UserError
+from storage import Rules
+
+T = TypeVar("T")
+_MAX_WORDS: Final = 200
+_MAX_WORD_CHARACTERS: Final = 60
+
+
+@app_commands.guild_only()
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.default_permissions(manage_guild=True)
+class AdminCommands(commands.GroupCog, group_name="admin", group_description="Rules of this server"):
+    """For members who may manage the server; Discord hides it from others, and each call is checked anew."""
+
+    def __init__(self, drawing: DrawingService) -> None:
+        super().__init__()
+        self._drawing, self._jobs = drawing, drawing.jobs
+
+    async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
+        return interaction.permissions.manage_guild
+
+    @app_commands.command(description="Show the rules of this server")
+    async def show(self, interaction: discord.Interaction) -> None:
+        await self._answer(interaction)
+
+    @app_commands.command(description="Allow drawing in this channel only, or in some; without a channel, everywhere")
+    @app_commands.describe(channel="A channel to allow, or to forbid again when it is allowed already")
+    async def channels(self, interaction: discord.Interaction, channel: discord.TextChannel | None = None) -> None:
+        old = (await self._drawing.rules(interaction)).channels
+        new = () if channel is None else _toggled(old, channel.id)
+        await self._answer(interaction, channels=new)
+
+    @app_commands.command(description="Block a word in prompts, or allow it again")
+    @app_commands.describe(word="A word or a phrase; it is matched whole, in any case")
+    async def word(self, interaction: discord.Interaction, word: str) -> None:
+        word = " ".join(word.split()).casefold()
+        if not 1 <= len(word) <= _MAX_WORD_CHARACTERS:
+            raise SettingsError("A word has between 1 and {most} characters.", most=_MAX_WORD_CHARACTERS)
+        words = _toggled((await self._drawing.rules(interaction)).blocked_words, word)
+        if len(words) > _MAX_WORDS:
+            raise SettingsError("{most} words are blocked, which is the most.", most=_MAX_WORDS)
+        await self._answer(interaction, blocked_words=words)
+
+    @app_commands.command(description="How many open jobs a member may have; without a number, any")
+    @app_commands.describe(
+        jobs="The most jobs of one member that wait or run",
+        role="Only for members with this role; the largest number of their roles counts",
+    )
+    async def limit(
+        self,
+        interaction: discord.Interaction,
+        jobs: app_commands.Range[int, 1, 100] | None = None,
+        role: discord.Role | None = None,
+    ) -> None:
+        if role is None:
+            await self._answer(interaction, open_jobs=jobs)
+            return
+        limits = {
+            key: value
+            for key, value in (await self._drawing.rules(interaction)).role_jobs.items()
+            if key != str(role.id)
+        }
+        if jobs is not None:
+            limits[str(role.id)] = jobs
+        await self._answer(interaction, role_jobs=limits)
+
+    @app_commands.command(description="Forbid a style LoRA on this server, or allow it again")
+    @app_commands.describe(name="Which LoRA")
+    async def lora(self, interaction: discord.Interaction, name: str) -> None:
+        forbidden = (await self._drawing.rules(interaction)).forbidden_loras
+        if name not in self._drawing.limits.loras and name not in forbidden:
+            raise SettingsError("Unknown LoRA “{name}”. /style shows what there is.", name=name)
+        await self._answer(interaction, forbidden_loras=_toggled(forbidden, name))
+
+    @lora.autocomplete("name")
+    async def _loras(self, _interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return matching(self._drawing.limits.loras, current)
+
+    @app_commands.command(description="What is taken where a member says nothing; without options, the bot's own")
+    @app_commands.describe(style=STYLE_TEXT, aspect=ASPECT_TEXT, quality=QUALITY_TEXT)
+    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
+    async def defaults(
+        self,
+        interaction: discord.Interaction,
+        style: str | None = None,
+        aspect: str | None = None,
+        quality: str | None = None,
+    ) -> None:
+        await self._answer(interaction, style=style, aspect=aspect, quality=quality)
+
+    @app_commands.command(description="Where reports of pictures go; without a channel, to the bot's operator only")
+    @app_commands.describe(channel="A channel that I can write to")
+    async def reports(self, interaction: discord.Interaction, channel: discord.TextChannel | None = None) -> None:
+        if channel is not None and interaction.guild is not None:
+            allowed = channel.permissions_for(interaction.guild.me)
+            if not (allowed.view_channel and allowed.send_messages):
+                raise SettingsError(
+                    "I may not write in {channel}. Give me the permission first.", channel=channel.mention
+                )
+        await self._answer(interaction, report_channel=channel.id if channel else None)
+
+    @app_commands.command(description="Take no new jobs from this server")
+    async def pause(self, interaction: discord.Interaction) -> None:
+        await self._answer(interaction, is_paused=True)
+
+    @app_commands.command(description="Take jobs from this server again")
+    async def resume(self, interaction: discord.Interaction) -> None:
+        await self._answer(interaction, is_paused=False)
+
+    @app_commands.command(description="How many jobs there were, and how fast it goes")
+    async def stats(self, interaction: discord.Interaction) -> None:
+        counts = await self._jobs.store.counts()
+        step_s = self._jobs.throughput.expected_s(1)
+        lines = [f"{gettext(state)}: {counts[state]}" for state in sorted(counts)] or [gettext("No jobs yet.")]
+        lines.append(gettext("open now: {number}", number=self._jobs.open_count))
+        if step_s is not None:
+            lines.append(gettext("pace: {pace:.1f} steps a second", pace=1 / step_s))
+        await interaction.response.send_message("\n".join(lines), ephemeral=True)
+
+    @app_commands.command(description="For the bot's operator: take no new jobs on any server, finish the open ones")
+    @app_commands.describe(off="Take new jobs again")
+    async def drain(self, interaction: discord.Interaction, off: bool = False) -> None:
+        client = interaction.client
+        assert isinstance(client, commands.Bot)
+        await interaction.response.defer(ephemeral=True)
+        if not await client.is_owner(interaction.user):
+            raise UserError("Only the bot's operator can do that.")
+        self._jobs.gate.is_draining = not off
+        rest = self._jobs.throughput.expected_s(self._jobs.steps_left)
+        told = gettext("I take new jobs again.")
+        if not off:
+            told = ngettext(
+                self._jobs.open_count,
+                "I take no new jobs. {number} job is open.",
+                "I take no new jobs. {number} jobs are open.",
+            )
+            if rest and self._jobs.open_count:
+                told += f" {gettext('All are ready in about {time}.', time=duration(rest))}"
+        await interaction.edit_original_response(content=told)
+
+    async def _answer(self, interaction: discord.Interaction, **changes: object) -> None:
+        """Change the rules and show them."""
+        assert interaction.guild_id is not None
+        await interaction.response.defer(ephemeral=True)
+        if changes:
+            rules = await self._jobs.gate.servers.change(interaction.guild_id, **changes)
+        else:
+            rules = await self._drawing.rules(interaction)
+        await interaction.edit_original_response(content=_shown(rules))
+
+
+def _toggled(values: tuple[T, ...], value: T) -> tuple[T, ...]:
+    return tuple(one for one in values if one != value) if value in values else (*values, value)
+
+
+def _shown(rules: Rules) -> str:
+    lines = [
+        gettext("Drawing is **paused**.") if rules.is_paused else gettext("Drawing is on."),
+        gettext("Channels: {channels}", channels=", ".join(f"<#{one}>" for one in rules.channels) or gettext("all")),
+        gettext("Open jobs of a member: {number}", number=_jobs_allowed(rules)),
+        gettext(
+            "Reports go to: {place}",
+            place=f"<#{rules.report_channel}>" if rules.report_channel else gettext("the bot’s operator"),
+        ),
+        gettext(
+            "Where a member says nothing: {settings}",
+            settings=", ".join(gettext(one) for one in (rules.style, rules.aspect, rules.quality) if one)
+            or gettext("the bot’s own settings"),
+        ),
+        gettext("Forbidden LoRAs: {names}", names=_listed(rules.forbidden_loras)),
+        gettext("Blocked words: {words}", words=_listed(rules.blocked_words)),
+    ]
+    return listing(lines)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(discord.utils.escape_markdown, names)) or gettext("none so far")
+
+
+def _jobs_allowed(rules: Rules) -> str:
+    limits = [f"<@&{role}> {jobs}" for role, jobs in rules.role_jobs.items()]
+    return ", ".join([str(rules.open_jobs or gettext("any number")), *limits])

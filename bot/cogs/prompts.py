@@ -1,0 +1,75 @@
+"""/prompt: a member's own library of prompts."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.domain.identity_names import shown
+from bot.i18n.catalogue import gettext
+from bot.presentation.messages import listing, quoted
+from bot.services.drawing import COUNT_TEXT, WHO_TEXT, DrawingService, choices
+from bot.services.prompt_library import keep_prompt
+from storage import PromptStore
+
+_SHOWN_CHARACTERS = 150
+
+
+class PromptCommands(commands.GroupCog, group_name="prompt", group_description="Prompts that you keep"):
+    def __init__(self, prompts: PromptStore, drawing: DrawingService) -> None:
+        super().__init__()
+        self._prompts, self._drawing = prompts, drawing
+
+    @app_commands.command(description="Keep a prompt under a name")
+    @app_commands.describe(name="What to call it", prompt="The prompt, as for /imagine")
+    async def save(self, interaction: discord.Interaction, name: str, prompt: str) -> None:
+        await interaction.response.defer(ephemeral=True)
+        await interaction.edit_original_response(
+            content=await keep_prompt(self._prompts, interaction.user.id, name, prompt)
+        )
+
+    @app_commands.command(name="list", description="List the prompts you keep")
+    async def list_(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer(ephemeral=True)
+        own = await self._prompts.all_of(interaction.user.id)
+        if not own:
+            await interaction.edit_original_response(
+                content=gettext("You keep no prompt yet. Keep one with `/prompt save`.")
+            )
+            return
+        lines = [f"- {shown(one.name)}: “{quoted(one.prompt, _SHOWN_CHARACTERS)}”" for one in own]
+        await interaction.edit_original_response(content=listing(lines))
+
+    @app_commands.command(description="Draw a prompt that you keep")
+    @app_commands.describe(
+        name="Which prompt",
+        identity=WHO_TEXT,
+        count=COUNT_TEXT,
+    )
+    async def use(
+        self, interaction: discord.Interaction, name: str, identity: str | None = None, count: int = 1
+    ) -> None:
+        await interaction.response.defer()
+        prompt = await self._prompts.find(interaction.user.id, name)
+        person = await self._drawing.person(interaction, identity)
+        await self._drawing.draw(interaction, prompt.prompt, [(person, 1.0)], count=count)
+
+    @app_commands.command(description="Delete a prompt that you keep")
+    @app_commands.describe(name="Which prompt")
+    async def delete(self, interaction: discord.Interaction, name: str) -> None:
+        await interaction.response.defer(ephemeral=True)
+        deleted = await self._prompts.delete(interaction.user.id, name)
+        await interaction.edit_original_response(
+            content=gettext("Deleted the prompt {name}.", name=shown(deleted.name))
+        )
+
+    @use.autocomplete("name")
+    @delete.autocomplete("name")
+    async def _names(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        found = await self._prompts.all_of(interaction.user.id, current)
+        return choices(one.name for one in found)
+
+    @use.autocomplete("identity")
+    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return await self._drawing.suggest_people(interaction, current)

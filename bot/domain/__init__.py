@@ -1,0 +1,1 @@
+"""Values and rules that know neither Discord's views nor the database."""

@@ -1,0 +1,216 @@
+"""What a member asked to be drawn: checked settings, as JSON for the job's row, as work for the GPU thread."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from bot.config import TURBO
+from bot.i18n.catalogue import ENGLISH
+from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, place_trigger
+from photomaker_core.errors import PromptError, SettingsError
+from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
+from photomaker_core.presets.styles import style_named
+from photomaker_core.sampling.generation import GenerationSettings
+
+MAX_SEED: Final = 2**31 - 1
+MAX_PROMPT_CHARACTERS: Final = 1000
+DEFAULT_STYLE_STRENGTH: Final = 20.0
+DEFAULT_SCHEDULER: Final = "euler"
+LORA_WEIGHT: Final = 0.5
+_SIDE_MULTIPLE_PX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedIdentity:
+    """A person in the picture and their weight in the mix."""
+
+    identity_id: int
+    name: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turbo:
+    """How a distilled LoRA (LCM, Hyper-SD, Lightning) that the operator has loaded wants to be used."""
+
+    steps: int
+    scheduler: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator allows, and what is taken where a member says nothing; ``loras`` are the style LoRAs' names,
+    ``turbo`` is there where a distilled LoRA is loaded."""
+
+    max_steps: int
+    max_pictures: int
+    default_steps: int
+    default_guidance: float
+    loras: tuple[str, ...] = ()
+    turbo: Turbo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A trade of time for fineness: ``steps`` times the usual number, and the whole UNet every so many of them."""
+
+    steps: float = 1.0
+    cache_every: int = 1
+
+
+QUALITIES: Final = {
+    TURBO: Quality(),
+    "fast": Quality(cache_every=3),
+    "normal": Quality(),
+    "best": Quality(steps=1.6),
+}
+DEFAULT_QUALITY: Final = "normal"
+_TURBO_GUIDANCE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DrawRequest:
+    """A checked request. ``prompt`` and ``negative`` are the member's words, before the style.
+
+    ``weight`` is the member's share of the GPU beside a member of weight 1, when they asked; ``guild_id`` the server
+    where they asked, ``language`` that of their Discord. A request that starts from a picture draws the share
+    ``denoise_strength`` of the schedule anew, at ``upscale_factor`` times the usual size.
+    """
+
+    prompt: str
+    identities: tuple[WeightedIdentity, ...]
+    style: str
+    aspect: str
+    steps: int
+    guidance: float
+    seed: int
+    count: int
+    negative: str | None = None
+    trigger_inserted: bool = False
+    weight: float = 1.0
+    guild_id: int | None = None
+    quality: str = DEFAULT_QUALITY
+    scheduler: str = DEFAULT_SCHEDULER
+    style_strength: float = DEFAULT_STYLE_STRENGTH
+    lora: str | None = None
+    denoise_strength: float = 1.0
+    upscale_factor: float = 1.0
+    language: str = ENGLISH
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> DrawRequest:
+        content = {_RENAMED_FIELDS.get(name, name): value for name, value in content.items()}
+        shares = tuple(WeightedIdentity(**share) for share in content["identities"])
+        return cls(**{**content, "identities": shares})
+
+    def styled(self) -> tuple[str, str | None]:
+        """Prompt and negative prompt as the model gets them."""
+        return style_named(self.style).apply(self.prompt, self.negative)
+
+    def settings(self, side_px: int) -> list[GenerationSettings]:
+        """One entry a picture, for a base model of ``side_px``; seeds count up from the request's."""
+        width, height = aspect_named(self.aspect).size_for(side_px)
+        turbo = ((TURBO, 1.0),) if self.quality == TURBO else ()
+        style = ((self.lora, LORA_WEIGHT),) if self.lora else ()
+        return [
+            GenerationSettings(
+                width=_enlarged(width, self.upscale_factor),
+                height=_enlarged(height, self.upscale_factor),
+                steps=self.steps,
+                guidance_scale=self.guidance,
+                seed=self.seed + index,
+                scheduler=self.scheduler,
+                style_strength_ratio=self.style_strength,
+                cache_every=QUALITIES[self.quality].cache_every,
+                style_loras=(*turbo, *style),
+            )
+            for index in range(self.count)
+        ]
+
+
+def checked_request(
+    *,
+    prompt: str,
+    identities: tuple[WeightedIdentity, ...],
+    limits: Limits,
+    fresh_seed: int,
+    style: str | None = None,
+    aspect: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int | None = None,
+    count: int = 1,
+    negative: str | None = None,
+    guild_id: int | None = None,
+    quality: str | None = None,
+    style_strength: float | None = None,
+    lora: str | None = None,
+) -> DrawRequest:
+    """Check what a member typed and fill in what they left out.
+
+    Raises :class:`PromptError` or :class:`SettingsError` with a sentence for the member.
+    """
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise PromptError(
+            "The prompt is {length} characters long; at most {most} are possible, "
+            "and the model sees only about the first 70 words anyway.",
+            length=len(prompt),
+            most=MAX_PROMPT_CHARACTERS,
+        )
+    placed = place_trigger(prompt, DEFAULT_TRIGGER_WORD)
+    quality = quality or DEFAULT_QUALITY
+    if quality not in QUALITIES:
+        raise SettingsError("Unknown quality “{name}”. Known are: {known}.", name=quality, known=", ".join(QUALITIES))
+    usual = round(limits.default_steps * QUALITIES[quality].steps), limits.default_guidance
+    scheduler = DEFAULT_SCHEDULER
+    if quality == TURBO:
+        if limits.turbo is None:
+            raise SettingsError("There is no turbo here: the bot's operator has loaded no distilled LoRA.")
+        usual, scheduler = (limits.turbo.steps, _TURBO_GUIDANCE), limits.turbo.scheduler
+    steps = min(limits.max_steps, max(1, usual[0])) if steps is None else steps
+    guidance = usual[1] if guidance is None else guidance
+    seed = fresh_seed if seed is None else seed
+    _check("Steps must be between {low} and {high}; {value} is not.", steps, 1, limits.max_steps)
+    _check("Guidance must be between {low} and {high}; {value} is not.", guidance, 0, 20)
+    _check("The seed must be between {low} and {high}; {value} is not.", seed, 0, MAX_SEED)
+    _check("The number of pictures must be between {low} and {high}; {value} is not.", count, 1, limits.max_pictures)
+    style_strength = DEFAULT_STYLE_STRENGTH if style_strength is None else style_strength
+    _check("The style strength must be between {low} and {high}; {value} is not.", style_strength, 0, 100)
+    if lora is not None and lora not in limits.loras:
+        if not limits.loras:
+            raise SettingsError("Unknown LoRA “{name}”. None is loaded here.", name=lora)
+        raise SettingsError("Unknown LoRA “{name}”. Known are: {known}.", name=lora, known=", ".join(limits.loras))
+    return DrawRequest(
+        prompt=placed.text,
+        identities=identities,
+        style=style_named(style or "None").name,
+        aspect=aspect_named(aspect or DEFAULT_ASPECT).name,
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        count=count,
+        negative=negative.strip() or None if negative else None,
+        trigger_inserted=placed.trigger_inserted,
+        guild_id=guild_id,
+        quality=quality,
+        scheduler=scheduler,
+        style_strength=style_strength,
+        lora=lora,
+    )
+
+
+_RENAMED_FIELDS: Final = {"change": "denoise_strength", "enlarge": "upscale_factor"}
+"""Fields of stored requests that were called differently in version 0.1."""
+
+
+def _enlarged(side_px: int, factor: float) -> int:
+    return side_px if factor == 1 else round(side_px * factor / _SIDE_MULTIPLE_PX) * _SIDE_MULTIPLE_PX
+
+
+def _check(sentence: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingsError(sentence, low=low, high=high, value=value)

@@ -1,0 +1,122 @@
+"""The language in which a member is answered: that of their Discord, where there is a catalogue for it.
+
+The sentences in the code are English, and the keys of the catalogues (GNU gettext, ``bot/i18n/translations/*.po``). The
+language is a context variable: set where an interaction arrives, carried by its task, and kept in a job's request for
+what is said about the job later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gettext as gnu
+import io
+from collections.abc import Iterator
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Final, Protocol
+
+import discord
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from discord import app_commands
+from discord.app_commands import TranslationContextLocation
+
+ENGLISH: Final = "en"
+CATALOGUES: Final = Path(__file__).with_name("translations")
+LANGUAGES: Final = {
+    discord.Locale.german: "de",
+    discord.Locale.spain_spanish: "es",
+    discord.Locale.latin_american_spanish: "es",
+    discord.Locale.chinese: "zh_CN",
+}
+_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+class Spoken(Protocol):
+    """An error with a sentence for the member: a format string, and the values for it."""
+
+    sentence: str
+    values: dict[str, object]
+
+
+def gettext(sentence: str, /, **values: object) -> str:
+    """``sentence`` in the member's language, filled in with ``values``."""
+    said = _catalogue(_language.get()).gettext(sentence) if sentence else ""
+    return said.format(**values) if values else said
+
+
+def ngettext(number: int, one: str, many: str, /, **values: object) -> str:
+    """A sentence about ``{number}`` things in the member's language, in the form that the number asks for."""
+    return _catalogue(_language.get()).ngettext(one, many, number).format(number=number, **values)
+
+
+def spoken(error: Spoken) -> str:
+    """What an error says, in the member's language."""
+    return gettext(error.sentence, **error.values)
+
+
+def current() -> str:
+    """The language of what is said now."""
+    return _language.get()
+
+
+def answer_in_language_of(interaction: discord.Interaction) -> None:
+    """From here on, what this task says is in the language of the member's Discord."""
+    _language.set(language_of(interaction.locale))
+
+
+def language_of(locale: discord.Locale | None) -> str:
+    """The language in which there are texts for a locale."""
+    return ENGLISH if locale is None else LANGUAGES.get(locale, ENGLISH)
+
+
+@contextlib.contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Within it, everything is said in ``language``."""
+    token = _language.set(language)
+    try:
+        yield
+    finally:
+        _language.reset(token)
+
+
+class CommandTranslator(app_commands.Translator):
+    """Hands Discord the descriptions, the choices and the menus' entries in every language there is.
+
+    Names of commands and options stay English: examples and documentation quote them.
+    """
+
+    async def translate(
+        self,
+        string: app_commands.locale_str,
+        locale: discord.Locale,
+        context: app_commands.TranslationContextTypes,
+    ) -> str | None:
+        is_menu_entry = isinstance(context.data, app_commands.ContextMenu)
+        if context.location in _NAMES and not is_menu_entry:
+            return None
+        language = LANGUAGES.get(locale)
+        if language is None:
+            return None
+        said = _catalogue(language).gettext(string.message)
+        return said if said != string.message else None
+
+
+_NAMES: Final = (
+    TranslationContextLocation.command_name,
+    TranslationContextLocation.group_name,
+    TranslationContextLocation.parameter_name,
+)
+
+
+@cache
+def _catalogue(language: str) -> gnu.NullTranslations:
+    path = CATALOGUES / f"{language}.po"
+    if not path.exists():
+        return gnu.NullTranslations()
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return gnu.GNUTranslations(compiled)

@@ -1,0 +1,1 @@
+"""Sentences, errors and files as members see them."""

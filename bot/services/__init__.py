@@ -1,0 +1,1 @@
+"""The work behind the commands: jobs, identities, drawing, admission, messages."""

@@ -1,0 +1,76 @@
+"""A picture of each style, drawn once by the model that is loaded. Called by /style."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from PIL import Image
+
+from bot.presentation.image_files import encode_thumbnails
+from bot.workers.gpu_thread import GpuThread
+from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
+from photomaker_core.presets.styles import STYLES
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob
+
+_PROMPT: Final = "a portrait of a woman with red hair at the beach"
+_SEED: Final = 4
+_WEIGHT: Final = 0.25
+"""Members' own pictures come first."""
+
+
+class StyleSamples:
+    """Draws nobody in particular in every style when first asked, and keeps the pictures until the bot ends."""
+
+    def __init__(self, gpu: GpuThread, steps: int, guidance: float) -> None:
+        self._gpu, self._steps, self._guidance = gpu, steps, guidance
+        self._drawing: asyncio.Task[dict[str, bytes]] | None = None
+
+    @property
+    def are_ready(self) -> bool:
+        return self._drawing is not None and self._drawing.done() and not _has_failed(self._drawing)
+
+    async def pictures(self) -> dict[str, bytes]:
+        """A small JPEG by the style's name, drawn by the first who asks; the next wait with them."""
+        if self._drawing is None or _has_failed(self._drawing):
+            self._drawing = asyncio.create_task(self._draw())
+        return await asyncio.shield(self._drawing)
+
+    async def _draw(self) -> dict[str, bytes]:
+        model = await asyncio.wrap_future(self._gpu.loaded)
+        width, height = aspect_named(DEFAULT_ASPECT).size_for(model.base.side_px)
+        settings = GenerationSettings(width, height, self._steps, guidance_scale=self._guidance, seed=_SEED)
+        pictures = await asyncio.gather(
+            *(self._drawn(-number, name, settings) for number, name in enumerate(STYLES, start=1))
+        )
+        thumbnails = await asyncio.to_thread(encode_thumbnails, [one for (one,) in pictures])
+        return dict(zip(STYLES, thumbnails, strict=True))
+
+    async def _drawn(self, job_id: int, style: str, settings: GenerationSettings) -> Sequence[Image.Image]:
+        """``job_id`` is below zero, where no member's job is."""
+        loop = asyncio.get_running_loop()
+        finished: asyncio.Future[Sequence[Image.Image]] = loop.create_future()
+
+        def take(event: Event) -> None:
+            if finished.done():
+                return
+            match event:
+                case Finished():
+                    finished.set_result(event.pictures)
+                case Failed():
+                    finished.set_exception(event.error)
+                case Cancelled():
+                    finished.cancel()
+
+        def publish(event: Event) -> None:
+            loop.call_soon_threadsafe(take, event)
+
+        prompt, negative = STYLES[style].apply(_PROMPT, None)
+        self._gpu.submit(ImageJob(job_id, prompt, negative, None, [settings], weight=_WEIGHT), publish)
+        return await finished
+
+
+def _has_failed(task: asyncio.Task[dict[str, bytes]]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -1,0 +1,1 @@
+"""The other commands of ``photomaker-bot`` and the latency benchmark."""

@@ -1,0 +1,169 @@
+"""``photomaker-bot demo``: the real bot in a simulated Discord, as a page in the browser.
+
+SimCord runs discord.py against an in-memory Discord and shows it; everything else is the bot as it is
+with a token. Called by ``make demo``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import webbrowser
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import discord
+from aiohttp import web
+from discord import ui
+
+from bot.app import PhotoMakerBot
+from bot.config import ConfigError, Settings
+from bot.views.identity_forms import FICTION
+from bot.views.persistent import PersistentView
+from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
+from photomaker_core.nano.portraits import draw
+
+if TYPE_CHECKING:
+    from simcord.preview import Preview
+
+_HOST: Final = "127.0.0.1"
+_REFRESH_S: Final = 0.7
+_SETTLE_TIMEOUT_S: Final = 60.0
+_SAMPLE_PEOPLE: Final = {"ada": 3, "noah": 1}
+_SAMPLE_PHOTOS: Final = 4
+_SAMPLE_PROMPT: Final = "a woman img in a red hat at the beach"
+_SAMPLE_SIDE_PX: Final = 512
+
+_WELCOME: Final = """\
+**Welcome.** This is the real bot in a simulated Discord; what it draws comes from *nano*, a tiny PhotoMaker.
+Three clicks to a picture: **Add the sample people**, **Draw ada**, and **Again** under what comes.
+Or as a member does it:
+1. Type `/identity add`; a form takes a name, the consent and up to ten photos. Samples are in `{samples}`.
+2. Type `/imagine` with the prompt `a man img in a red hat`.
+3. Add somebody else and try `/mix`. `/help` tells the rest.
+You are {members}; switch between them above. The last one may use `/admin`.
+"""
+
+
+async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browser: bool) -> None:
+    """Serve the page until interrupted; ``port`` 0 takes any free one.
+
+    What members store is kept in ``folder`` and is there again at the next start. Raises
+    :class:`ConfigError` when SimCord is not installed or the port is taken.
+    """
+    try:
+        import simcord
+    except ImportError as error:
+        raise ConfigError("The demo needs SimCord. Install it with: pip install 'photomaker-bot[demo]'") from error
+    samples = await asyncio.to_thread(write_samples, folder / "samples")
+    bot = PhotoMakerBot(settings)
+    try:
+        async with simcord.run(bot, settle_timeout=_SETTLE_TIMEOUT_S, check_errors=False) as env:
+            guild = env.create_guild("Nano drawing")
+            channel = guild.create_text_channel("pictures")
+            chief = guild.create_role("chief", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
+            members = [guild.add_member(env.create_user(name)) for name in ("you", "friend")]
+            members.append(guild.add_member(env.create_user("admin"), roles=[chief]))
+            await asyncio.wrap_future(bot.gpu.loaded)
+            names = ", ".join(f"**{member.name}**" for member in members)
+            await bot.get_partial_messageable(channel.id).send(
+                _WELCOME.format(samples=samples, members=names), view=_FirstSteps(bot, samples)
+            )
+            async with (
+                env.preview(channel, viewers=members, layout="channel") as preview,
+                _front(preview.url, port) as url,
+            ):
+                print(f"ready: {url}", flush=True)
+                if open_browser:
+                    await asyncio.to_thread(_open_browser, url)
+                progress = asyncio.create_task(_show_progress(bot, preview))
+                await preview.wait_closed()
+                progress.cancel()
+    finally:
+        await bot.close()
+
+
+class _FirstSteps(PersistentView):
+    """Buttons that do for a visitor what a member does with commands."""
+
+    def __init__(self, bot: PhotoMakerBot, samples: Path) -> None:
+        super().__init__()
+        self._bot, self._samples = bot, samples
+
+    @ui.button(label="Add the sample people", style=discord.ButtonStyle.primary)
+    async def add(self, interaction: discord.Interaction, _button: ui.Button[_FirstSteps]) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        known = await self._bot.identities.store.names(interaction.user.id)
+        for name in _SAMPLE_PEOPLE:
+            if name not in known:
+                uploads = await asyncio.to_thread(_sample_photos, self._samples, name)
+                await self._bot.identities.add(interaction.user.id, name, uploads, FICTION)
+        names = " and ".join(f"**{name}**" for name in _SAMPLE_PEOPLE)
+        await interaction.followup.send(f"You can draw {names} now.", ephemeral=True)
+
+    @ui.button(label="Draw ada", style=discord.ButtonStyle.primary)
+    async def draw(self, interaction: discord.Interaction, _button: ui.Button[_FirstSteps]) -> None:
+        await interaction.response.defer(thinking=True)
+        person = await self._bot.drawing.person(interaction, next(iter(_SAMPLE_PEOPLE)))
+        await self._bot.drawing.draw(interaction, _SAMPLE_PROMPT, [(person, 1.0)])
+
+
+def _sample_photos(folder: Path, name: str) -> list[tuple[str, bytes]]:
+    return [(path.name, path.read_bytes()) for path in sorted(folder.glob(f"{name}-*.png"))]
+
+
+def write_samples(folder: Path) -> Path:
+    """Draw photos of two people whom the nano model has never seen, for members to upload."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, offset in _SAMPLE_PEOPLE.items():
+        number = FIRST_HELD_OUT_IDENTITY + offset
+        for picture in range(_SAMPLE_PHOTOS):
+            image, _ = draw(identity_number(number), scene_number(number, picture))
+            image.resize((_SAMPLE_SIDE_PX, _SAMPLE_SIDE_PX)).save(folder / f"{name}-{picture + 1}.png")
+    return folder
+
+
+@contextlib.asynccontextmanager
+async def _front(page_url: str, port: int) -> AsyncIterator[str]:
+    """A fixed, short address that leads to the page's own, which carries a secret of this start."""
+
+    async def lead_on(request: web.Request) -> web.Response:
+        if request.host.rpartition(":")[0] not in (_HOST, "localhost"):
+            raise web.HTTPForbidden
+        raise web.HTTPFound(page_url)
+
+    app = web.Application()
+    app.router.add_get("/", lead_on)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, _HOST, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another: make demo PORT=8123"
+            ) from error
+        yield f"http://{_HOST}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _show_progress(bot: PhotoMakerBot, preview: Preview) -> None:
+    """Republish the page while jobs run: SimCord itself only does so after a member's action."""
+    from simcord import SetupError
+
+    was_busy = False
+    while True:
+        await asyncio.sleep(_REFRESH_S)
+        is_busy = bot.jobs.open_count > 0
+        if is_busy or was_busy:
+            with contextlib.suppress(SetupError):
+                await preview.refresh()
+                was_busy = is_busy
+
+
+def _open_browser(url: str) -> None:
+    with contextlib.suppress(webbrowser.Error):
+        webbrowser.open(url)

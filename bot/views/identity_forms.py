@@ -1,0 +1,165 @@
+"""Forms that take photos: a new person, more photos of one, and "Save as identity" on a message."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Sequence
+from typing import Final, Literal, get_args
+
+import discord
+from discord import app_commands, ui
+from discord.ext import commands
+from PIL import Image, ImageDraw
+
+from bot.domain.identity_names import MAX_NAME_CHARACTERS, shown
+from bot.i18n.catalogue import gettext, ngettext
+from bot.presentation.image_files import encode_photo_sheet
+from bot.services.identities import MAX_PHOTOS, AddedPhotos, IdentityService, Upload
+from bot.views.persistent import PersistentForm
+from photomaker_core.errors import PhotoError
+from photomaker_core.images.photo_quality import PhotoReport, can_find_faces
+from photomaker_core.images.preprocessing import MAX_UPLOAD_BYTES, load_photo, too_large
+from storage import IdentityInfo
+
+Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]
+FICTION: Final[Declaration] = "Fictional person or work of art"
+_MODEL_SIDE_PX: Final = 224
+_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic")
+
+
+class _PhotoForm(PersistentForm):
+    """A form that takes photos."""
+
+    def __init__(self, identities: IdentityService, title: str) -> None:
+        super().__init__(title=title)
+        self._identities = identities
+        self.photos: ui.FileUpload[_PhotoForm] = ui.FileUpload(custom_id="photos", min_values=1, max_values=MAX_PHOTOS)
+
+
+class AddForm(_PhotoForm):
+    """A new person; what was told already is filled in, and photos that are there are not asked for again."""
+
+    def __init__(
+        self,
+        identities: IdentityService,
+        name: str | None = None,
+        consent: str | None = None,
+        attachments: Sequence[discord.Attachment] = (),
+    ) -> None:
+        super().__init__(identities, gettext("Add a person"))
+        self._attachments = attachments
+        self.name: ui.TextInput[AddForm] = ui.TextInput(
+            custom_id="name",
+            default=name[:MAX_NAME_CHARACTERS] if name else None,
+            max_length=MAX_NAME_CHARACTERS,
+            placeholder="newton",
+        )
+        self.consent: ui.Select[AddForm] = ui.Select(
+            custom_id="consent",
+            options=[
+                discord.SelectOption(label=gettext(one), value=one, default=one == consent)
+                for one in get_args(Declaration)
+            ],
+        )
+        self.add_item(ui.Label(text=gettext("Name"), component=self.name))
+        self.add_item(
+            ui.Label(
+                text=gettext("Why may you use these photos?"),
+                description=gettext("It is recorded."),
+                component=self.consent,
+            )
+        )
+        if not attachments:
+            self.add_item(
+                ui.Label(
+                    text=gettext("Photos"),
+                    description=gettext("One to {most}, of one person, with the face well seen.", most=MAX_PHOTOS),
+                    component=self.photos,
+                )
+            )
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        uploads = await read_all(self._attachments or self.photos.values)
+        added = await self._identities.add(interaction.user.id, self.name.value, uploads, self.consent.values[0])
+        text, file = await added_reply(added)
+        await interaction.followup.send(text, file=file, ephemeral=True)
+
+
+class PhotosForm(_PhotoForm):
+    """More photos of somebody who is there already."""
+
+    def __init__(self, identities: IdentityService, info: IdentityInfo) -> None:
+        super().__init__(identities, gettext("Add photos"))
+        self._info = info
+        self.add_item(
+            ui.Label(
+                text=gettext("Photos"),
+                description=gettext("Of the same person; {most} are the most in all.", most=MAX_PHOTOS),
+                component=self.photos,
+            )
+        )
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        added = await self._identities.add_photos(
+            interaction.user.id, self._info.name, await read_all(self.photos.values)
+        )
+        text, file = await added_reply(added)
+        await interaction.followup.send(text, file=file, ephemeral=True)
+
+
+class SaveAsIdentity(commands.Cog):
+    """The entry "Save as identity" in the menu of a message: its pictures become a person."""
+
+    def __init__(self, identities: IdentityService, tree: app_commands.CommandTree) -> None:
+        self._identities = identities
+        tree.add_command(app_commands.ContextMenu(name="Save as identity", callback=self._save))
+
+    async def _save(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        pictures = [one for one in message.attachments if one.filename.lower().endswith(_SUFFIXES)]
+        if not pictures:
+            raise PhotoError("This message has no picture attached.")
+        await interaction.response.send_modal(AddForm(self._identities, attachments=pictures[:MAX_PHOTOS]))
+
+
+async def read_all(attachments: Sequence[discord.Attachment]) -> list[Upload]:
+    """Download attachments; raises :class:`PhotoError` for one that is too large, before downloading any."""
+    for attachment in attachments:
+        if attachment.size > MAX_UPLOAD_BYTES:
+            raise too_large(attachment.filename)
+    return [(attachment.filename, await attachment.read()) for attachment in attachments]
+
+
+async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:
+    """What to tell after an addition, with a picture of what the model sees."""
+    info = added.info
+    photos = ngettext(info.photo_count, "{number} photo", "{number} photos")
+    told = "Added {name} with {photos}." if len(added.photos) == info.photo_count else "{name} has {photos} now."
+    lines = [gettext(told, name=shown(info.name), photos=photos)]
+    for number, report in enumerate(added.reports, start=1):
+        if report.notes:
+            notes = "; ".join(gettext(note.value) for note in report.notes)
+            lines.append(gettext("- Photo {number} is kept, but: {notes}.", number=number, notes=notes))
+    if not can_find_faces():
+        told = gettext("Faces were not looked for: the bot's operator has not installed the extra `faces`.")
+        lines.append(f"-# {told}")
+    example = f"`/imagine prompt: a person img in a red hat identity: {info.name}`"
+    lines.append(gettext("This is what the model sees. Try: {command}", command=example))
+    sheet = await asyncio.to_thread(_seen_by_model, added.photos, added.reports)
+    return "\n".join(lines), discord.File(io.BytesIO(sheet), "seen-by-the-model.jpg")
+
+
+def _seen_by_model(photos: Sequence[bytes], reports: Sequence[PhotoReport]) -> bytes:
+    """The square that the ID encoder gets of each photo, with a frame around the face where one was found."""
+    squares = []
+    for content, report in zip(photos, reports, strict=True):
+        photo = load_photo(content)
+        if report.face is not None:
+            ImageDraw.Draw(photo).rectangle(report.face, outline=(80, 220, 120), width=max(2, min(photo.size) // 100))
+        side = min(photo.size)
+        left, top = (photo.width - side) // 2, (photo.height - side) // 2
+        square = photo.crop((left, top, left + side, top + side))
+        squares.append(square.resize((_MODEL_SIDE_PX, _MODEL_SIDE_PX), Image.Resampling.BICUBIC))
+    return encode_photo_sheet(squares, columns=5)

@@ -1,0 +1,230 @@
+"""The buttons under a job's message: cancel while it is drawn; then again, change, vary, enlarge, keep, report, delete.
+
+They carry no state: a click finds its job by the message it stands under, so they work after a restart. The bot
+registers one view of each kind when it starts.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from typing import Final
+
+import discord
+from discord import ui
+
+from bot.domain.draw_request import DEFAULT_STYLE_STRENGTH, DrawRequest
+from bot.i18n.catalogue import gettext
+from bot.services.drawing import fresh_seed
+from bot.views.job_forms import ChangeForm, JobServices, KeepForm, ReportForm
+from bot.views.persistent import PersistentView, without_listener
+from photomaker_core.errors import UserError
+from storage import JobRecord
+
+_GONE: Final = "I do not know this picture any more. Draw a new one with /imagine."
+_LIKENESS_STEP: Final = 10.0
+_STYLE_STEP: Final = 15.0
+_STRENGTH_RANGE: Final = (0.0, 65.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rework:
+    """A change to one picture of a job: ``denoise_strength`` of the schedule anew, ``upscale_factor`` the size."""
+
+    label: str
+    denoise_strength: float
+    upscale_factor: float = 1.0
+
+
+REWORKS: Final = {
+    "upscale": Rework("Upscale", 0.3, 1.5),
+    "subtle": Rework("Vary a little", 0.45),
+    "strong": Rework("Vary a lot", 0.75),
+}
+
+
+class JobButtons:
+    """Makes the views."""
+
+    def __init__(self, services: JobServices) -> None:
+        self._services = services
+
+    def listening(self) -> list[ui.View]:
+        """One view of each kind, for the bot to register: they answer the clicks under every message."""
+        return [_RunningView(self._services), _DoneView(self._services)]
+
+    def running(self) -> ui.View:
+        """For the message of a job that is drawn."""
+        return without_listener(_RunningView(self._services))
+
+    def done(self, request: DrawRequest) -> ui.View:
+        """For the message of a job that is done."""
+        view = _DoneView(self._services)
+        view.fit(request)
+        return without_listener(view)
+
+
+class _JobView(PersistentView):
+    """A view under a job's message."""
+
+    def __init__(self, services: JobServices) -> None:
+        super().__init__()
+        self._services = services
+
+    async def _job(self, interaction: discord.Interaction) -> JobRecord:
+        """The job of the clicked message; raises :class:`UserError` when it is gone."""
+        assert interaction.message is not None
+        record = await self._services.jobs().store.by_message(interaction.message.id)
+        if record is None:
+            raise UserError(_GONE)
+        return record
+
+    async def _own_job(self, interaction: discord.Interaction, *, or_moderator: bool = False) -> JobRecord:
+        """The same, where it is the clicking member's; raises :class:`UserError` when it is somebody else's."""
+        record = await self._job(interaction)
+        is_moderator = or_moderator and interaction.permissions.manage_messages
+        if record.user_id != interaction.user.id and not is_moderator:
+            raise UserError("This picture is {member}’s; only they can do that.", member=f"<@{record.user_id}>")
+        return record
+
+
+class _RunningView(_JobView):
+    @ui.button(label="Cancel", style=discord.ButtonStyle.secondary, custom_id="photomaker:cancel")
+    async def cancel(self, interaction: discord.Interaction, _button: ui.Button[_RunningView]) -> None:
+        record = await self._own_job(interaction, or_moderator=True)
+        if not self._services.jobs().cancel(record.id):
+            raise UserError("It has ended already.")
+        await interaction.response.defer()
+
+
+class _DoneView(_JobView):
+    def fit(self, request: DrawRequest) -> None:
+        """Leave out what makes no sense for a request: the menu where there is one picture, the buttons where more."""
+        if request.count == 1:
+            self.remove_item(self.rework)
+        else:
+            for button in (self.upscale, self.vary_subtly, self.vary_strongly):
+                self.remove_item(button)
+            for option in _rework_options(request.count):
+                self.rework.append_option(option)
+
+    @ui.button(label="Again", emoji="🔁", custom_id="photomaker:again", row=0)
+    async def again(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """The same with another seed."""
+        record = await self._own_job(interaction)
+        await self._draw(interaction, replace(_whole(record), seed=fresh_seed()))
+
+    @ui.button(label="Change", emoji="✏️", custom_id="photomaker:change", row=0)
+    async def change(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """A form with the prompt, the negative prompt and the seed."""
+        record = await self._own_job(interaction)
+        await interaction.response.send_modal(ChangeForm(self._services, _whole(record)))
+
+    @ui.button(label="More like them", custom_id="photomaker:person", row=0)
+    async def more_person(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """The same picture with the identity merged in earlier."""
+        await self._with_strength(interaction, -_LIKENESS_STEP)
+
+    @ui.button(label="More style", custom_id="photomaker:style", row=0)
+    async def more_style(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """The same picture with the identity merged in later."""
+        await self._with_strength(interaction, _STYLE_STEP)
+
+    @ui.button(label="Delete", emoji="🗑️", custom_id="photomaker:delete", row=0)
+    async def delete(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        await self._own_job(interaction, or_moderator=True)
+        await interaction.response.defer()
+        await interaction.delete_original_response()
+
+    @ui.button(label=REWORKS["upscale"].label, emoji="🔎", custom_id="photomaker:upscale", row=1)
+    async def upscale(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        await self._rework(interaction, 0, REWORKS["upscale"])
+
+    @ui.button(label=REWORKS["subtle"].label, custom_id="photomaker:subtle", row=1)
+    async def vary_subtly(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        await self._rework(interaction, 0, REWORKS["subtle"])
+
+    @ui.button(label=REWORKS["strong"].label, custom_id="photomaker:strong", row=1)
+    async def vary_strongly(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        await self._rework(interaction, 0, REWORKS["strong"])
+
+    @ui.select(placeholder="Upscale or vary one of them", custom_id="photomaker:rework", row=2)
+    async def rework(self, interaction: discord.Interaction, select: ui.Select[_DoneView]) -> None:
+        """One picture of several."""
+        kind, _, number = select.values[0].partition(":")
+        await self._rework(interaction, int(number), REWORKS[kind])
+
+    @ui.button(label="Send me", emoji="✉️", custom_id="photomaker:dm", row=3)
+    async def send(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """The pictures as a direct message."""
+        await self._own_job(interaction)
+        assert interaction.message is not None
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        files = [discord.File(io.BytesIO(await one.read()), one.filename) for one in interaction.message.attachments]
+        try:
+            await interaction.user.send(interaction.message.jump_url, files=files)
+        except discord.Forbidden:
+            raise UserError(
+                "I may not write to you. Allow direct messages in this server's privacy settings."
+            ) from None
+        await interaction.followup.send(gettext("Sent."), ephemeral=True)
+
+    @ui.button(label="Keep prompt", emoji="📌", custom_id="photomaker:keep", row=3)
+    async def keep(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """A form with a name for the prompt; anybody may keep anybody's prompt."""
+        record = await self._job(interaction)
+        await interaction.response.send_modal(KeepForm(self._services.prompts, _whole(record).prompt))
+
+    @ui.button(label="Report", emoji="🚩", custom_id="photomaker:report", row=3)
+    async def report(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """A form for what is wrong with the picture; anybody may report."""
+        await interaction.response.send_modal(ReportForm(self._services.reports, await self._job(interaction)))
+
+    async def _with_strength(self, interaction: discord.Interaction, difference: float) -> None:
+        request = _whole(await self._own_job(interaction))
+        low, high = _STRENGTH_RANGE
+        strength = min(high, max(low, request.style_strength + difference))
+        if strength == request.style_strength:
+            raise UserError("It cannot go further that way.")
+        await self._draw(interaction, replace(request, style_strength=strength))
+
+    async def _rework(self, interaction: discord.Interaction, number: int, rework: Rework) -> None:
+        record = await self._own_job(interaction)
+        assert interaction.message is not None
+        if number >= len(interaction.message.attachments):
+            raise UserError(_GONE)
+        request = DrawRequest.from_json(record.request)
+        await interaction.response.defer(thinking=True)
+        source = await interaction.message.attachments[number].read()
+        changed = replace(
+            request,
+            seed=fresh_seed(),
+            count=1,
+            denoise_strength=rework.denoise_strength,
+            upscale_factor=min(2.25, request.upscale_factor * rework.upscale_factor),
+            style_strength=0.0,
+        )
+        await self._services.jobs().accept(interaction, changed, source)
+
+    async def _draw(self, interaction: discord.Interaction, request: DrawRequest) -> None:
+        await interaction.response.defer(thinking=True)
+        await self._services.jobs().accept(interaction, request)
+
+
+def _whole(record: JobRecord) -> DrawRequest:
+    """What a job asked for, as a picture that starts from noise: what it may have started from is not kept."""
+    request = DrawRequest.from_json(record.request)
+    if request.denoise_strength == 1:
+        return request
+    return replace(request, denoise_strength=1.0, upscale_factor=1.0, style_strength=DEFAULT_STYLE_STRENGTH)
+
+
+def _rework_options(count: int) -> list[discord.SelectOption]:
+    return [
+        discord.SelectOption(
+            label=gettext("{what}: picture {number}", what=gettext(rework.label), number=number + 1),
+            value=f"{kind}:{number}",
+        )
+        for number in range(min(count, 8))
+        for kind, rework in REWORKS.items()
+    ]

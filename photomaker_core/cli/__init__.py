@@ -1,0 +1,1 @@
+"""The command ``photomaker``, one module a subcommand."""

@@ -1,0 +1,207 @@
+"""``photomaker evaluate``: its options, and the run that they describe."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from photomaker_core.cli.speed_options import add_speed_levers
+from photomaker_core.errors import UserError
+from photomaker_core.library_logging import quiet_libraries
+from photomaker_core.memory.plans import PLANS_BY_NAME
+from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
+    from photomaker_core.evaluation.methods import Method
+    from photomaker_core.evaluation.networks import FaceNetwork, MetricNetworks
+    from photomaker_core.evaluation.people import Person
+    from photomaker_core.loading.photomaker import PhotoMaker
+    from photomaker_core.sampling.generation import GenerationSettings
+
+_METHODS: Final = ("photomaker", "text", "dreambooth")
+_DRAWN_PHOTOS: Final = 4
+_LORA_NAME: Final = "lora"
+_MIX_PROMPTS: Final = 4
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options on ``parser``."""
+    parser.add_argument("--out", type=Path, default=Path("out/evaluation"), metavar="DIR")
+    parser.add_argument("--base", default=str(NANO_BASE), help="hub id, folder or .safetensors (default: nano)")
+    parser.add_argument("--adapter", type=Path, default=NANO_ADAPTER, help="photomaker-v1 or -v2")
+    parser.add_argument("--people", type=Path, metavar="DIR", help="folders NAME_CLASSWORD of photos")
+    parser.add_argument(
+        "--drawn", type=int, default=20, metavar="N", help="without --people: so many procedural people (default: 20)"
+    )
+    parser.add_argument("--methods", nargs="+", choices=_METHODS, default=["photomaker", "text"])
+    parser.add_argument(
+        "--photos", type=int, nargs="+", default=[_DRAWN_PHOTOS], metavar="N", help="ID photos; one row for each number"
+    )
+    parser.add_argument(
+        "--style-strength", type=float, nargs="+", default=[20.0], metavar="PERCENT", help="one row for each"
+    )
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="YAML list of texts with {person}")
+    parser.add_argument("--prompt-stride", type=int, default=1, metavar="N", help="every so many of the prompts")
+    parser.add_argument("--pictures", type=int, default=1, metavar="N", help="pictures for each prompt (default: 1)")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--guidance", type=float, default=5.0)
+    add_speed_levers(parser)
+    parser.add_argument("--scheduler", default="euler")
+    parser.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA to draw with, such as a distilled one")
+    parser.add_argument("--memory-plan", choices=tuple(PLANS_BY_NAME), help="default: the fastest that fits")
+    parser.add_argument(
+        "--ablated",
+        nargs="+",
+        choices=("average", "no-fusion"),
+        default=[],
+        help="the adapter was trained so: draw with it in the same way",
+    )
+    parser.add_argument("--mix", type=int, metavar="PAIRS", help="instead: the mixing study with so many pairs")
+    parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
+    parser.add_argument("--dreambooth-rate", type=float, default=1e-4, metavar="RATE", help="its learning rate")
+    parser.add_argument(
+        "--networks",
+        choices=("portrait", "photo"),
+        default="portrait",
+        help="portrait: nano's own judge; photo: CLIP, DINO and what the next options name",
+    )
+    parser.add_argument("--clip", metavar="ID", help="hub id or folder")
+    parser.add_argument("--dino", metavar="ID", help="hub id or folder")
+    parser.add_argument("--lpips", type=Path, metavar="FILE", help="vgg16.pt (TorchScript)")
+    parser.add_argument("--inception", type=Path, metavar="FILE", help="inception-2015-12-05.pt (TorchScript)")
+    parser.add_argument("--insightface", type=Path, metavar="DIR", help="folder of antelopev2")
+    parser.set_defaults(run=evaluate)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Run the comparison, or the mixing study, and print its table."""
+    quiet_libraries()
+    from photomaker_core.evaluation.comparison import Comparison, compare
+    from photomaker_core.evaluation.evaluation_prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, load_prompts
+    from photomaker_core.evaluation.people import drawn_people, load_people
+    from photomaker_core.evaluation.result_tables import plot_trade, write_report
+    from photomaker_core.loading.photomaker import load_photomaker
+    from photomaker_core.models.face_embedder import InsightFaceEmbedder
+    from photomaker_core.sampling.generation import GenerationSettings
+
+    for name in ("drawn", "pictures", "prompt_stride"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1.")
+    if min(options.photos) < 1:
+        raise UserError("--photos must be at least 1.")
+    people = load_people(options.people) if options.people else drawn_people(options.drawn, max(options.photos))
+    usual = PORTRAIT_PROMPTS if options.networks == "portrait" else PHOTO_PROMPTS
+    prompts = (load_prompts(options.prompts) if options.prompts else usual)[:: options.prompt_stride]
+    face = InsightFaceEmbedder(options.insightface) if options.insightface else None
+    networks = _networks(options, face)
+    loras = {_LORA_NAME: options.lora} if options.lora else {}
+    plan = PLANS_BY_NAME.get(options.memory_plan)
+    load = partial(load_photomaker, options.base, options.adapter, face_embedder=face, style_loras=loras)
+    model = load(fuse_lora=plan is not None and plan.unet_weights == "float8", memory_plan=plan)
+    model.id_encoder.fuse_module.sees_class_word = "no-fusion" not in options.ablated
+    side = model.base.side_px
+    settings = GenerationSettings(
+        side,
+        side,
+        options.steps,
+        guidance_scale=options.guidance,
+        guidance_interval=tuple(options.guidance_interval),
+        guidance_every=options.guidance_every,
+        cache_every=options.cache_every,
+        scheduler=options.scheduler,
+        style_loras=tuple((name, 1.0) for name in loras),
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.mix is not None:
+        return _mix(options, model, settings, people, prompts, networks)
+    load_plain = partial(load, use_lora=False)
+    methods = _methods(options, model, settings, load_plain)
+    results = compare(Comparison(people, prompts, options.pictures, networks), methods)
+    write_report(results, people, options.out)
+    if "photomaker" in options.methods and len(options.photos) == 1 < len(options.style_strength):
+        plot_trade(list(zip(options.style_strength, results, strict=False)), options.out / "style-strength.png")
+    print((options.out / "results.md").read_text())
+    return 0
+
+
+def _networks(options: argparse.Namespace, face: FaceNetwork | None) -> MetricNetworks:
+    from photomaker_core.evaluation import networks
+    from photomaker_core.loading.base_model import best_hardware
+
+    if options.networks == "portrait":
+        return networks.portrait_networks()
+    return networks.photo_networks(
+        clip=options.clip or networks.DEFAULT_CLIP,
+        dino=options.dino or networks.DEFAULT_DINO,
+        face=face,
+        lpips=options.lpips,
+        inception=options.inception,
+        device=best_hardware().device,
+    )
+
+
+def _methods(
+    options: argparse.Namespace, model: PhotoMaker, settings: GenerationSettings, load_plain: Callable[[], PhotoMaker]
+) -> list[Callable[[], Method]]:
+    """``load_plain`` loads the base without the adapter's LoRA, for the methods that know nothing of PhotoMaker."""
+    from dataclasses import replace
+
+    from photomaker_core.evaluation.methods import DreamBoothMethod, PhotoMakerMethod, TextOnlyMethod
+    from photomaker_core.training.dreambooth import DreamBooth
+
+    made: list[Callable[[], Method]] = []
+    if "photomaker" in options.methods:
+        several = len(options.photos) > 1, len(options.style_strength) > 1
+        for photos in options.photos:
+            for strength in options.style_strength:
+                name = "PhotoMaker" + f" N={photos}" * several[0] + f" {strength:g} %" * several[1]
+                changed = replace(settings, style_strength_ratio=strength)
+                made.append(partial(PhotoMakerMethod, model, changed, photos, name, "average" in options.ablated))
+    if "dreambooth" in options.methods:
+        training = DreamBooth(steps=options.dreambooth_steps, learning_rate=options.dreambooth_rate, batch_size=4)
+        prior = options.out / "prior"
+        made.append(
+            partial(DreamBoothMethod, options.base, load_plain, settings, training, prior, photos=max(options.photos))
+        )
+    if "text" in options.methods:
+        made.append(lambda: TextOnlyMethod(load_plain(), settings))
+    return made
+
+
+def _mix(
+    options: argparse.Namespace,
+    model: PhotoMaker,
+    settings: GenerationSettings,
+    people: list[Person],
+    prompts: tuple[EvaluationPrompt, ...],
+    networks: MetricNetworks,
+) -> int:
+    from photomaker_core.evaluation.mixing import mixing_study, mixing_table
+
+    stride = max(1, len(prompts) // _MIX_PROMPTS)
+    results = mixing_study(
+        model,
+        settings,
+        people,
+        prompts[::stride],
+        networks,
+        pairs=options.mix,
+        blender=None if options.people else _blend,
+    )
+    table = mixing_table(results)
+    (options.out / "mixing.md").write_text(table + "\n")
+    print(table)
+    return 0
+
+
+def _blend(first: int, second: int) -> list[Image.Image]:
+    from photomaker_core.evaluation.people import drawn_blends
+    from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY
+
+    return drawn_blends(FIRST_HELD_OUT_IDENTITY + first, FIRST_HELD_OUT_IDENTITY + second, _MIX_PROMPTS)

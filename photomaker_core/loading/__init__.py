@@ -1,0 +1,1 @@
+"""Model files on disk become a PhotoMaker that can draw."""

@@ -1,0 +1,233 @@
+"""A PhotoMaker model ready to draw: an SDXL base, a PhotoMaker adapter, and style LoRAs.
+
+:func:`load_photomaker` is the library's entry; the engine steps what it returns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, add_trigger_token
+from photomaker_core.errors import MissingFaceEmbedderError, ModelError
+from photomaker_core.images.preprocessing import clip_pixels
+from photomaker_core.loading.adapter import Adapter, load_adapter
+from photomaker_core.loading.base_model import BaseModel, Hardware, best_hardware, load_base
+from photomaker_core.loading.placement import footprint_of, place
+from photomaker_core.memory.cpu_offload import CpuOffload, on_device
+from photomaker_core.memory.footprint import Footprint, free_bytes
+from photomaker_core.memory.plans import PLANS, MemoryPlan
+from photomaker_core.memory.quantization import has_torchao
+from photomaker_core.memory.unet_layout import PLAIN_LAYOUT, UnetLayout
+from photomaker_core.models.face_embedder import FaceEmbedder
+from photomaker_core.models.id_encoder import IdEncoder, Version
+
+_ADAPTER_NAME: Final = "photomaker"
+
+
+class PhotoMaker:
+    """Base, adapter and LoRAs on one device. Use :func:`load_photomaker` to make one."""
+
+    def __init__(
+        self,
+        base: BaseModel,
+        adapter: Adapter,
+        *,
+        face_embedder: FaceEmbedder | None = None,
+        trigger_word: str = DEFAULT_TRIGGER_WORD,
+        lora_weight: float = 1.0,
+        fuse_lora: bool = False,
+    ) -> None:
+        encoder = adapter.id_encoder
+        if encoder.width != base.text.width:
+            raise ModelError(
+                f"This adapter was made for text embeddings {encoder.width} wide, but the base model's are "
+                f"{base.text.width} wide. They do not belong together."
+            )
+        if encoder.version == "v2" and face_embedder is None:
+            raise MissingFaceEmbedderError(
+                "This is a PhotoMaker V2 adapter. V2 needs a face embedder: install the insightface extra and set "
+                "PHOTOMAKER_INSIGHTFACE_DIR to a folder with its antelopev2 model. A V1 adapter needs none."
+            )
+        self.base = base
+        self.id_encoder: IdEncoder = encoder.to(base.hardware.device, base.hardware.dtype)
+        self.trigger_word = trigger_word
+        self.style_loras: list[str] = []
+        self._face_embedder = face_embedder
+        self._encoder_fingerprint = adapter.fingerprint
+        self._active: tuple[tuple[str, float], ...] | None = None
+        self._lora_weight = lora_weight
+        self._fused = fuse_lora
+        for tokenizer in base.text.tokenizers:
+            add_trigger_token(tokenizer, trigger_word)
+        if adapter.lora_weights:
+            self._add_lora(_ADAPTER_NAME, adapter.lora_weights)
+        if fuse_lora and adapter.lora_weights:
+            base.pipeline.set_adapters([_ADAPTER_NAME], [lora_weight])
+            base.pipeline.fuse_lora(adapter_names=[_ADAPTER_NAME])
+            base.pipeline.unload_lora_weights()
+        self._has_lora = bool(adapter.lora_weights) and not fuse_lora
+        self.footprint: Footprint | None = None
+        self.plan: MemoryPlan = PLANS[0]
+        self._id_offload: CpuOffload | None = None
+        self.activate_loras(())
+
+    @property
+    def version(self) -> Version:
+        return self.id_encoder.version
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what ID features depend on: the encoder's weights and the face embedder."""
+        face = "" if self._face_embedder is None else f"+{self._face_embedder.fingerprint}"
+        return f"{self._encoder_fingerprint}{face if self.version == 'v2' else ''}"
+
+    @torch.no_grad()
+    def encode_photos(self, photos: Sequence[Image.Image]) -> Tensor:
+        """ID features [N, T, D] in float32 on the CPU.
+
+        Raises :class:`~photomaker_core.errors.PhotoError` when V2 finds no face in a photo.
+        """
+        hardware = self.base.hardware
+        pixels = clip_pixels(photos, self.id_encoder.image_size_px).to(hardware.device, hardware.dtype)
+        faces = None
+        if self.version == "v2":
+            assert self._face_embedder is not None
+            faces = torch.stack([self._face_embedder.embed(photo) for photo in photos]).to(pixels)
+        with on_device(self._id_offload, *self.id_encoder.feature_modules()):
+            return self.id_encoder.features(pixels, faces).float().cpu()
+
+    def place(self, hardware: Hardware, plan: MemoryPlan | None = None, layout: UnetLayout = PLAIN_LAYOUT) -> None:
+        """Move a model that was loaded on the CPU to where it is to draw, by ``plan`` or the fastest that fits.
+
+        Raises :class:`ModelError` for a plan or a layout that cannot be followed.
+        """
+        if layout.fused_qkv:
+            self.require_fused_loras("A UNet with fused projections")
+        layout.apply(self.base.unet)
+        self.footprint = footprint_of(self.base, self.id_encoder, hardware.dtype)
+        if plan is None:
+            usable = PLANS[:1] if hardware.device.type == "cpu" else [one for one in PLANS if self._can_follow(one)]
+            plan = self.footprint.choose(free_bytes(hardware.device), usable)
+        if plan.unet_weights == "float8":
+            self.require_fused_loras(f"The memory plan {plan.name}")
+        self._id_offload = place(self.base, self.id_encoder, plan, hardware)
+        self.plan = plan
+
+    def largest_batch(self, limit: int) -> int:
+        """How many pictures, up to ``limit``, the memory that is free now lets share a UNet forward."""
+        if self.footprint is None:
+            return limit
+        taken = self.footprint.resident(self.plan)
+        free = free_bytes(self.base.hardware.device)
+        return self.footprint.largest_batch(self.plan, free + taken, limit)
+
+    @property
+    def has_lora_layers(self) -> bool:
+        """Whether a LoRA lies beside the UNet's weights, and not in them."""
+        return self._has_lora or bool(self.style_loras)
+
+    def require_fused_loras(self, who: str) -> None:
+        """Raise :class:`ModelError`, in ``who``'s name, where LoRA layers lie beside the UNet's weights."""
+        if self.has_lora_layers:
+            raise ModelError(
+                f"{who} needs the adapter's LoRA fused and no style LoRAs: "
+                "set PHOTOMAKER_FUSE_LORA=true and PHOTOMAKER_STYLE_LORAS={}."
+            )
+
+    def _can_follow(self, plan: MemoryPlan) -> bool:
+        if plan.unet_weights == "int8":
+            return has_torchao()
+        return not (plan.unet_weights == "float8" and self.has_lora_layers)
+
+    def add_style_lora(self, name: str, path: Path) -> None:
+        """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""
+        if not path.is_file():
+            raise ModelError(f"There is no LoRA file at {path}.")
+        if name == _ADAPTER_NAME or name in self.style_loras:
+            raise ModelError(f"There is a LoRA called “{name}” already.")
+        try:
+            weights = load_file(path)
+        except SafetensorError as error:
+            raise ModelError(f"{path} cannot be read as a LoRA: {error}") from error
+        self._add_lora(name, weights)
+        self.style_loras.append(name)
+        self._active = None
+        self.activate_loras(())
+
+    def activate_loras(self, styles: tuple[tuple[str, float], ...]) -> None:
+        """Switch to the PhotoMaker LoRA and these style LoRAs with their weights."""
+        if styles == self._active:
+            return
+        active = ([(_ADAPTER_NAME, self._lora_weight)] if self._has_lora else []) + list(styles)
+        if active:
+            self.base.pipeline.enable_lora()
+            self.base.pipeline.set_adapters([name for name, _ in active], [weight for _, weight in active])
+        elif self.style_loras:
+            self.base.pipeline.disable_lora()
+        self._active = styles
+
+    def _add_lora(self, name: str, weights: Mapping[str, Tensor]) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="peft")
+                self.base.pipeline.load_lora_weights(dict(weights), adapter_name=name)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"The LoRA “{name}” does not fit the base model; it was made for another architecture. "
+                f"({_first_line(error)})"
+            ) from error
+        if not any(name in adapters for adapters in self.base.pipeline.get_list_adapters().values()):
+            raise ModelError(
+                f"The LoRA “{name}” has no weights for this base model; it was made for another architecture."
+            )
+
+
+def load_photomaker(
+    base: str,
+    adapter: Path,
+    *,
+    base_config: Path | None = None,
+    hardware: Hardware | None = None,
+    face_embedder: FaceEmbedder | None = None,
+    style_loras: Mapping[str, Path] | None = None,
+    fuse_lora: bool = False,
+    use_lora: bool = True,
+    memory_plan: MemoryPlan | None = None,
+    layout: UnetLayout = PLAIN_LAYOUT,
+) -> PhotoMaker:
+    """Load everything that a picture needs.
+
+    ``base`` is a hub id, a diffusers folder or a .safetensors file, then with an optional ``base_config``
+    (see :func:`~photomaker_core.loading.base_model.load_base`); ``adapter`` a ``photomaker-v1`` or
+    ``-v2`` file in either form; ``style_loras`` maps names to files. Without ``use_lora`` the adapter's LoRA is
+    left out, and text alone draws what the base draws. Without a ``memory_plan`` the fastest one that fits the
+    free memory is taken. Raises :class:`ModelError`.
+    """
+    hardware = hardware or best_hardware()
+    loaded = load_adapter(adapter)
+    if not use_lora:
+        loaded = replace(loaded, lora_weights={})
+    model = PhotoMaker(
+        load_base(base, Hardware(torch.device("cpu"), hardware.dtype), base_config),
+        loaded,
+        face_embedder=face_embedder,
+        fuse_lora=fuse_lora,
+    )
+    for name, path in (style_loras or {}).items():
+        model.add_style_lora(name, path)
+    model.place(hardware, memory_plan, layout)
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -1,0 +1,99 @@
+"""SDXL's shape: the configurations of Stable Diffusion XL 1.0 and of PhotoMaker's CLIP ViT-L/14.
+
+For memory plans of a base whose own configuration is not at hand, and for benchmarks with random weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPVisionConfig
+
+from photomaker_core.memory.footprint import Footprint, footprint
+from photomaker_core.models.id_encoder import IdEncoder
+
+SIDE_PX: Final = 1024
+
+UNET: Final[dict[str, Any]] = {
+    "sample_size": 128,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (320, 640, 1280),
+    "layers_per_block": 2,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 2048,
+    "attention_head_dim": (5, 10, 20),
+    "transformer_layers_per_block": (1, 2, 10),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+VAE: Final[dict[str, Any]] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+    "force_upcast": True,
+}
+SCHEDULER: Final[dict[str, Any]] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+}
+
+
+def text_configs() -> tuple[CLIPTextConfig, CLIPTextConfig]:
+    """CLIP ViT-L/14's and OpenCLIP ViT-bigG/14's text encoders."""
+    return (
+        CLIPTextConfig(
+            hidden_size=768,
+            intermediate_size=3072,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            projection_dim=768,
+            hidden_act="quick_gelu",
+        ),
+        CLIPTextConfig(
+            hidden_size=1280,
+            intermediate_size=5120,
+            num_hidden_layers=32,
+            num_attention_heads=20,
+            projection_dim=1280,
+            hidden_act="gelu",
+        ),
+    )
+
+
+def vision_config() -> CLIPVisionConfig:
+    return CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        patch_size=14,
+        image_size=224,
+        projection_dim=768,
+    )
+
+
+def photomaker_footprint(dtype: torch.dtype, side_px: int = SIDE_PX) -> Footprint:
+    """What SDXL with PhotoMaker V1 needs at ``side_px`` squared, LoRA fused."""
+    first, second = text_configs()
+    with torch.device("meta"):
+        encoders = (
+            CLIPTextModel(first),
+            CLIPTextModelWithProjection(second),
+            IdEncoder(vision_config(), (first.hidden_size, second.hidden_size)),
+        )
+    numbers = sum(parameter.numel() for part in encoders for parameter in part.parameters())
+    return footprint(UNET, VAE, numbers * dtype.itemsize, dtype, side_px, side_px)

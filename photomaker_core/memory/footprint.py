@@ -1,0 +1,207 @@
+"""What a model needs of memory, and which memory plan fits what is free.
+
+What a part needs is computed, on torch's meta device, from its configuration: nobody's table of cards and no guess.
+Called by the loader, by ``photomaker-bot doctor`` and by the benchmark.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psutil
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+from photomaker_core.memory.plans import PLANS, MemoryPlan
+from photomaker_core.memory.quantization import is_quantized_to_int8
+
+_RESERVE: Final = 0.12
+_ROWS_PER_PICTURE: Final = 2
+_TEXT_TOKENS: Final = 77
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What the parts of a model need, in bytes: weights, and the most that is alive beside them while they run.
+
+    ``step`` is for one guided picture; ``largest_layer`` what sequential offload has on the device at once.
+    """
+
+    unet: int
+    int8_unet: int
+    float8_unet: int
+    vae: int
+    encoders: int
+    step: int
+    decode: int
+    tiled_decode: int
+    largest_layer: int
+
+    def peak(self, plan: MemoryPlan, batch: int = 1) -> int:
+        """The most that is on the device at once while ``batch`` pictures are drawn."""
+        decode = self.tiled_decode if plan.tiled_vae else self.decode
+        if plan.offload == "sequential":
+            return self.largest_layer + max(batch * self.step, decode)
+        if plan.offload == "model":
+            return max(self.unet + batch * self.step, self.vae + decode, self.encoders)
+        visiting = self.encoders if plan.offloads_encoders else 0
+        return self.resident(plan) + max(batch * self.step, decode, visiting)
+
+    def resident(self, plan: MemoryPlan) -> int:
+        """What stays on the device between two steps."""
+        if plan.offload != "none":
+            return 0
+        unet = {"plain": self.unet, "int8": self.int8_unet, "float8": self.float8_unet}[plan.unet_weights]
+        return unet + self.vae + (0 if plan.offloads_encoders else self.encoders)
+
+    def largest_batch(self, plan: MemoryPlan, free: int, limit: int) -> int:
+        """How many pictures, up to ``limit``, one UNet forward can draw within ``free`` bytes; at least one."""
+        usable = free * (1 - _RESERVE)
+        return max((batch for batch in range(1, limit + 1) if self.peak(plan, batch) <= usable), default=1)
+
+    def choose(self, free: int, plans: Iterable[MemoryPlan] = PLANS) -> MemoryPlan:
+        """The fastest plan that fits ``free`` bytes with a reserve, or the smallest where none does."""
+        candidates = list(plans)
+        fitting = [plan for plan in candidates if self.peak(plan) <= free * (1 - _RESERVE)]
+        return fitting[0] if fitting else candidates[-1]
+
+
+def footprint(
+    unet_config: Any,
+    vae_config: Any,
+    encoders_bytes: int,
+    dtype: torch.dtype,
+    width: int,
+    height: int,
+) -> Footprint:
+    """The footprint at ``width`` x ``height`` pixels with weights in ``dtype``; no weights are made for it."""
+    vae_dtype = torch.float32 if dtype == torch.float16 and vae_config["force_upcast"] else dtype
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(unet_config).to(dtype)
+        vae = AutoencoderKL.from_config(vae_config).to(vae_dtype)
+        scale = 2 ** (len(vae_config["block_out_channels"]) - 1)
+        latent = (vae_config["latent_channels"], height // scale, width // scale)
+        tile = (latent[0], max(8, latent[1] // 2), max(8, latent[2] // 2))
+        rows = _ROWS_PER_PICTURE
+        pooled = unet_config["projection_class_embeddings_input_dim"] - 6 * unet_config["addition_time_embed_dim"]
+        step = live_bytes(
+            unet,
+            lambda: unet(
+                torch.empty(rows, *latent, dtype=dtype),
+                torch.empty(rows),
+                torch.empty(rows, _TEXT_TOKENS, unet_config["cross_attention_dim"], dtype=dtype),
+                added_cond_kwargs={
+                    "text_embeds": torch.empty(rows, pooled, dtype=dtype),
+                    "time_ids": torch.empty(rows, 6, dtype=dtype),
+                },
+            ),
+        )
+        decode, tiled = (
+            live_bytes(vae, lambda size=size: vae.decode(torch.empty(1, *size, dtype=vae_dtype)))  # type: ignore[misc]
+            for size in (latent, tile)
+        )
+    picture = 3 * width * height * vae_dtype.itemsize
+    return Footprint(
+        unet=weight_bytes(unet),
+        int8_unet=_int8_bytes(unet),
+        float8_unet=sum(parameter.numel() for parameter in unet.parameters()),
+        vae=weight_bytes(vae),
+        encoders=encoders_bytes,
+        step=step,
+        decode=decode,
+        tiled_decode=tiled + 2 * picture,
+        largest_layer=max(
+            sum(one.nbytes for one in part.parameters(recurse=False)) for root in (unet, vae) for part in root.modules()
+        ),
+    )
+
+
+def weight_bytes(*modules: nn.Module) -> int:
+    """What the weights take, quantised ones as they are kept."""
+    return sum(kept.nbytes for module in modules for one in module.parameters() for kept in _kept(one))
+
+
+def _kept(tensor: Tensor) -> Iterator[Tensor]:
+    """The tensor itself, or the parts that a quantised one is kept as."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is None:
+        yield tensor
+        return
+    names, _ = flatten()
+    for part in (getattr(tensor, name) for name in names):
+        yield from _kept(part)
+
+
+def _int8_bytes(unet: nn.Module) -> int:
+    """A byte for each weight of a linear layer and a scale for each of its rows; all else as it is."""
+    weights: list[Tensor] = [
+        one.get_parameter("weight") for name, one in unet.named_modules() if is_quantized_to_int8(one, name)
+    ]
+    kept = sum(weight.numel() + len(weight) * weight.element_size() for weight in weights)
+    return weight_bytes(unet) - sum(weight.nbytes for weight in weights) + kept
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory where the model is to run."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+@torch.no_grad()
+def live_bytes(module: nn.Module, call: Callable[[], object]) -> int:
+    """The most bytes that tensors other than ``module``'s own weights take at once during ``call``."""
+    tracker = _LiveBytes(module)
+    with tracker, _FusedAttention():
+        call()
+    return tracker.peak
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention as the fused kernels of GPUs and CPUs do it: without a matrix of all pairs, unlike the meta device."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.scaled_dot_product_attention:
+            query, _key, value = args[:3]
+            return query.new_empty((*query.shape[:-1], value.shape[-1]))
+        return func(*args, **(kwargs or {}))
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts storages from the operation that makes them to their end."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = self._live = 0
+        self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
+        for tensor in (*module.parameters(), *module.buffers()):
+            for kept in _kept(tensor):
+                self._known[kept.untyped_storage()] = True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._count(leaf.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        self._known[storage] = True
+        size = storage.nbytes()
+        self._live += size
+        self.peak = max(self.peak, self._live)
+        weakref.finalize(storage, self._release, size)
+
+    def _release(self, size: int) -> None:
+        self._live -= size

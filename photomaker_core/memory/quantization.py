@@ -1,0 +1,34 @@
+"""Linear layers with weights kept as int8 and a scale for each row, by torchao. Called when a model is placed."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+
+from torch import nn
+
+from photomaker_core.errors import ModelError
+
+
+def has_torchao() -> bool:
+    """Whether the extra ``int8`` is installed."""
+    return importlib.util.find_spec("torchao") is not None
+
+
+def quantize_to_int8(module: nn.Module) -> None:
+    """Keep the weights of ``module``'s linear layers as int8, but not those of LoRAs, which stay exact and switchable.
+
+    Raises :class:`ModelError` where torchao is not installed.
+    """
+    if not has_torchao():
+        raise ModelError("The memory plan int8 needs torchao. Install it with: pip install 'photomaker-bot[int8]'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+        quantize_(module, Int8WeightOnlyConfig(), filter_fn=is_quantized_to_int8)
+
+
+def is_quantized_to_int8(module: nn.Module, name: str) -> bool:
+    """Whether a layer called ``name`` is a linear one of the model itself."""
+    return isinstance(module, nn.Linear) and "lora_" not in name

@@ -1,0 +1,1 @@
+"""The networks: ID encoders, text encoders, face embedders, the VAE, step caching."""

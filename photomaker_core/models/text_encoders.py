@@ -1,0 +1,125 @@
+"""SDXL's two text encoders as one: token ids in, prompt embeddings and pooled embedding out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
+
+from photomaker_core.memory.cpu_offload import CpuOffload, on_device
+
+
+@dataclass(frozen=True, slots=True)
+class TextEmbedding:
+    """``tokens``: [B, 77, D] with D both encoders' widths together; ``pooled``: [B, P]. B is 1 in drawing."""
+
+    tokens: Tensor
+    pooled: Tensor
+
+    def zeros_like(self) -> TextEmbedding:
+        return TextEmbedding(torch.zeros_like(self.tokens), torch.zeros_like(self.pooled))
+
+    @property
+    def size_bytes(self) -> int:
+        return self.tokens.nbytes + self.pooled.nbytes
+
+
+class TextEmbeddingCache:
+    """The embeddings used last, by token ids, in at most ``max_bytes``. Whoever gets one must not change it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._size_bytes = max_bytes, 0
+        self._kept: OrderedDict[bytes, TextEmbedding] = OrderedDict()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size_bytes
+
+    def get(self, key: bytes) -> TextEmbedding | None:
+        embedding = self._kept.get(key)
+        if embedding is not None:
+            self._kept.move_to_end(key)
+        return embedding
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self._size_bytes = 0
+
+    def put(self, key: bytes, embedding: TextEmbedding) -> None:
+        self._kept[key] = embedding
+        self._size_bytes += embedding.size_bytes
+        while self._size_bytes > self._max_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._size_bytes -= oldest.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TextEncoders:
+    """Both tokenizers with their encoders; ``tokenizers[0]`` is the one prompts are decoded with.
+
+    With a ``cache`` the same ids are embedded once; only for encoders that do not change. Encoders with a
+    ``parking`` are on its device only while they run.
+    """
+
+    tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
+    encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
+    cache: TextEmbeddingCache | None = None
+    offload: CpuOffload | None = None
+
+    @property
+    def width(self) -> int:
+        return sum(int(encoder.config.hidden_size) for encoder in self.encoders)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.encoders[0].device
+        return device
+
+    def clear(self) -> None:
+        """Empty the cache, where there is one."""
+        if self.cache is not None:
+            self.cache.clear()
+
+    def token_ids(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Plain prompts as ids [B, 77] for each encoder, truncated or padded."""
+        first, second = (
+            torch.tensor(
+                tokenizer(
+                    prompts, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, verbose=False
+                ).input_ids
+            )
+            for tokenizer in self.tokenizers
+        )
+        return first, second
+
+    @torch.no_grad()
+    def encode(self, prompt: str) -> TextEmbedding:
+        """Embed a plain prompt."""
+        return self.encode_ids(*self.token_ids([prompt]))
+
+    def encode_ids(self, first: Tensor, second: Tensor) -> TextEmbedding:
+        """Embed ids [B, 77], one tensor for each encoder; gradients flow where they are enabled.
+
+        Both penultimate hidden states are concatenated on features; the pooled embedding is the second
+        encoder's projected output (Podell et al. 2023, SDXL, section 2.1).
+        """
+        if self.cache is None:
+            return self._run(first, second)
+        key = torch.cat([first, second]).numpy().tobytes()
+        embedding = self.cache.get(key)
+        if embedding is None:
+            embedding = self._run(first, second)
+            self.cache.put(key, embedding)
+        return embedding
+
+    def _run(self, first: Tensor, second: Tensor) -> TextEmbedding:
+        with on_device(self.offload, *self.encoders):
+            outputs = [
+                encoder(ids.to(self.device), output_hidden_states=True)
+                for encoder, ids in zip(self.encoders, (first, second), strict=True)
+            ]
+        tokens = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+        return TextEmbedding(tokens, outputs[1].text_embeds)

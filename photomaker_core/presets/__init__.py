@@ -1,0 +1,1 @@
+"""Named choices that ship with the library: aspect ratios and style templates."""

@@ -1,0 +1,155 @@
+"""One picture on its way: how it is to be drawn, and how far it is. Called by everything that draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from photomaker_core.conditioning.stacking import Conditioning, merge_step
+from photomaker_core.errors import SettingsError
+
+StyleLoras = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How one picture is drawn.
+
+    ``width`` and ``height`` are pixels; ``style_strength_ratio`` is the percentage of the steps that
+    follow the text alone, unless ``start_merge_step`` says it outright; ``guidance_scale`` of 1 or less
+    turns guidance off; ``style_loras`` are (name, weight) pairs of adapters known to the model.
+
+    Three levers change the picture a little for speed. A step without a negative branch is half the work: guidance
+    is off outside ``guidance_interval``, in fractions of the steps (Kynkäänniemi et al. 2024); and only every
+    ``guidance_every``-th step computes the negative branch, whose distance from the positive one serves the
+    steps between (Lv et al. 2024, FasterCache). And only every ``cache_every``-th step computes the whole UNet, the
+    others its outermost blocks (Ma et al. 2023, DeepCache).
+    """
+
+    width: int
+    height: int
+    steps: int = 50
+    guidance_scale: float = 5.0
+    seed: int = 0
+    scheduler: str = "euler"
+    style_strength_ratio: float = 20.0
+    start_merge_step: int | None = None
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_every: int = 1
+    cache_every: int = 1
+    style_loras: StyleLoras = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise SettingsError(
+                "Steps must be between {low} and {high}; {value} is not.", low=1, high=1000, value=self.steps
+            )
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError("A seed is a whole number from 0 on; {value} is not.", value=self.seed)
+        if self.width % 8 or self.height % 8 or min(self.width, self.height) < 64:
+            raise SettingsError(
+                "Width and height must be multiples of 8 from 64 on; {width} x {height} is not.",
+                width=self.width,
+                height=self.height,
+            )
+        if self.guidance_every < 1:
+            raise SettingsError(
+                "Guidance is computed every so many steps, at least 1; {value} is not.", value=self.guidance_every
+            )
+        if self.cache_every < 1:
+            raise SettingsError(
+                "The UNet is computed whole every so many steps, 1 or more; {value} is not.", value=self.cache_every
+            )
+        start, end = self.guidance_interval
+        if not 0 <= start <= end <= 1:
+            raise SettingsError(
+                "A guidance interval lies within 0 and 1; {start:g} to {end:g} does not.", start=start, end=end
+            )
+
+    @property
+    def merge_step(self) -> int:
+        if self.start_merge_step is not None:
+            return self.start_merge_step
+        return merge_step(self.style_strength_ratio, self.steps)
+
+    @property
+    def batch_key(self) -> tuple[object, ...]:
+        """Generations with equal keys can share a UNet forward."""
+        return (self.width, self.height, self.style_loras)
+
+    def guided_at(self, step: int) -> bool:
+        """Whether classifier-free guidance is on at denoising step ``step``, counted from 0."""
+        start, end = self.guidance_interval
+        return self.guidance_scale > 1 and start <= step / self.steps < end
+
+    def is_shallow_at(self, step: int) -> bool:
+        """Whether step ``step`` may take the UNet's deep features from an earlier one."""
+        return step % self.cache_every != 0 and step != self.merge_step + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Img2ImgInit:
+    """A picture to start from, and which ``strength`` of the schedule, above 0 and up to 1, is drawn anew
+    (Meng et al. 2021, SDEdit): a little keeps the picture, 1 leaves next to nothing of it."""
+
+    picture: Image.Image
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 1:
+            raise SettingsError(
+                "The strength of a change lies above 0 and up to 1; {value:g} does not.", value=self.strength
+            )
+
+    def first_step(self, steps: int) -> int:
+        """Where a schedule of so many steps is entered."""
+        return steps - steps_anew(steps, self.strength)
+
+
+def steps_anew(steps: int, strength: float) -> int:
+    """How many of a schedule's steps a change of this strength takes, at least one."""
+    return max(1, round(steps * strength))
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps.
+
+    ``denoised`` is the last step's estimate of the clean latents, or ``latents`` before the first; ``guidance_delta``
+    the positive prediction minus the negative one when that was computed last; ``cached_deep_features`` the UNet's
+    deep features of the positive branch and of the negative, where later steps use them. A generation that starts
+    from a picture begins at ``first_step`` of its schedule.
+    """
+
+    conditioning: Conditioning
+    settings: GenerationSettings
+    scheduler: Any
+    latents: Tensor
+    noise: torch.Generator
+    denoised: Tensor
+    guidance_delta: Tensor | None = None
+    cached_deep_features: list[Tensor | None] = field(default_factory=lambda: [None, None])
+    first_step: int = 0
+    steps_done: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        return self.steps_done >= len(self.scheduler.timesteps)
+
+    @property
+    def needs_negative(self) -> bool:
+        """Whether the next step computes the negative branch: as the first that is guided, where the identity is
+        merged in, and every so many steps."""
+        settings, step = self.settings, self.steps_done
+        if not settings.guided_at(step):
+            return False
+        return self.guidance_delta is None or step == settings.merge_step + 1 or step % settings.guidance_every == 0
+
+    def cached_deep_features_at(self, branch: int) -> Tensor | None:
+        """The deep features that this step takes for a branch, or ``None`` where it computes them."""
+        return self.cached_deep_features[branch] if self.settings.is_shallow_at(self.steps_done) else None

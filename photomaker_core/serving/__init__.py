@@ -1,0 +1,1 @@
+"""Sharing one engine between members: fair queue and runner."""

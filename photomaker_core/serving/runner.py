@@ -1,0 +1,292 @@
+"""The runner: jobs in, events out, one denoising step at a time.
+
+It owns the jobs between submission and end. The fair queue says whose pictures get the next step, the engine takes
+it, and VAE decoding fills in between, so that nobody waits for somebody else's decode. Not thread-safe: the bot's
+GPU thread is its caller, or a benchmark.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from photomaker_core.conditioning.stacking import Conditioning
+from photomaker_core.images.preprocessing import tensor_to_images
+from photomaker_core.models.vae import Decoding, decode_in_tiles
+from photomaker_core.sampling.generation import Generation, GenerationSettings, Img2ImgInit, steps_anew
+from photomaker_core.sampling.step_engine import StepEngine
+from photomaker_core.serving.fair_queue import FairQueue
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ImageJob:
+    """One job; ``settings`` has one entry a picture.
+
+    ``id_features`` is [N, T, D], or ``None`` for a picture of nobody in particular. Steps are shared fairly
+    between members, in proportion to their ``weight``. All pictures begin at ``start`` where there is one.
+    """
+
+    job_id: int
+    prompt: str
+    negative_prompt: str | None
+    id_features: Tensor | None
+    settings: Sequence[GenerationSettings]
+    member: int = 0
+    weight: float = 1.0
+    start: Img2ImgInit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Drawing has begun. ``dropped_text`` is the end of the prompt that the model cannot see."""
+
+    dropped_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``step`` of ``steps``, summed over the job's pictures; now and then with a small preview of each picture."""
+
+    step: int
+    steps: int
+    previews: Sequence[Image.Image] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    pictures: list[Image.Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    pass
+
+
+Event = Started | Progress | Finished | Failed | Cancelled
+Publish = Callable[[Event], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Picture:
+    """One picture of a job: waiting without a generation, then drawn, then decoded."""
+
+    job: _Job
+    settings: GenerationSettings
+    generation: Generation | None = None
+    decoded: Image.Image | None = None
+
+    @property
+    def steps_done(self) -> int:
+        return 0 if self.generation is None else self.generation.steps_done - self.generation.first_step
+
+    @property
+    def steps(self) -> int:
+        if self.generation is not None:
+            return len(self.generation.scheduler.timesteps) - self.generation.first_step
+        start, steps = self.job.drawing.start, self.settings.steps
+        return steps if start is None else steps_anew(steps, start.strength)
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    drawing: ImageJob
+    publish: Publish
+    pictures: list[_Picture] = field(default_factory=list)
+    conditioning: Conditioning | None = None
+    previewed_at_s: float = float("-inf")
+
+
+class Runner:
+    """Draws many jobs at once, up to ``max_batch`` pictures in a UNet forward.
+
+    Every ``preview_every_s`` a job's progress carries previews; 0 makes none. ``clock`` counts seconds.
+    """
+
+    def __init__(
+        self,
+        engine: StepEngine,
+        max_batch: int,
+        *,
+        preview_every_s: float = 1.5,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        if max_batch < 1:
+            raise ValueError(f"a batch holds at least one picture; {max_batch} is not possible")
+        self._engine, self._max_batch, self._limit = engine, max_batch, max_batch
+        self._preview_every_s, self._clock = preview_every_s, clock
+        self._jobs: dict[int, _Job] = {}
+        self._queue: FairQueue[_Picture] = FairQueue(_PATIENCE_STEPS)
+        self._decoding: deque[tuple[_Picture, Decoding]] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._jobs
+
+    def submit(self, drawing: ImageJob, publish: Publish) -> None:
+        """Take a job; ``publish`` gets its events, last the one that ends it. ``ValueError`` for an id in use."""
+        if drawing.job_id in self._jobs:
+            raise ValueError(f"job {drawing.job_id} is here already")
+        job = _Job(drawing, publish)
+        job.pictures = [_Picture(job, settings) for settings in drawing.settings]
+        self._jobs[drawing.job_id] = job
+        for picture in job.pictures:
+            settings = picture.settings
+            self._queue.add(
+                picture,
+                member=drawing.member,
+                key=settings.batch_key,
+                cost=settings.width * settings.height,
+                weight=drawing.weight,
+            )
+
+    def cancel(self, job_id: int) -> None:
+        """End a job before the next step; does nothing when it has ended already."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            self._end(job, Cancelled())
+
+    def abort(self, error: Exception) -> None:
+        """End every job; for an error that leaves no telling what state they are in."""
+        for job in list(self._jobs.values()):
+            self._end(job, Failed(error))
+
+    def tick(self) -> None:
+        """One denoising step for one batch, then decoding for about as long as the step took."""
+        started_s = self._clock()
+        batch = [picture for picture in self._queue.next_batch(self._limit) if self._begin(picture)]
+        batch = [picture for picture in batch if picture in self._queue]
+        self._step(batch)
+        for picture in batch:
+            if picture in self._queue and picture.generation is not None and picture.generation.is_done:
+                self._queue.remove(picture)
+                self._decoding.append((picture, self._engine.decoding(picture.generation.latents)))
+        for job in dict.fromkeys(picture.job for picture in batch):
+            self._tell(job)
+        self._decode(until_s=2 * self._clock() - started_s)
+        if self.is_idle:
+            self._limit = self._max_batch
+
+    def _begin(self, picture: _Picture) -> bool:
+        """Condition the job and begin the picture where that is still to be done; False where that ended the job."""
+        if picture.generation is not None:
+            return True
+        job, drawing = picture.job, picture.job.drawing
+        if drawing.job_id not in self._jobs:
+            return False
+        try:
+            if job.conditioning is None:
+                job.conditioning = self._engine.condition(drawing.prompt, drawing.negative_prompt, drawing.id_features)
+                job.publish(Started(job.conditioning.dropped_text))
+            picture.generation = self._engine.begin(job.conditioning, picture.settings, start=drawing.start)
+        except Exception as error:
+            self._end(job, Failed(error))
+            return False
+        return True
+
+    def _step(self, batch: Sequence[_Picture]) -> None:
+        """Step a batch. Out of memory, it goes on with half; another error is followed to the picture at fault."""
+        todo = {picture: picture.steps_done for picture in batch}
+        try:
+            self._engine.step([picture.generation for picture in batch if picture.generation is not None])
+        except Exception as error:
+            left = [picture for picture in batch if picture.steps_done == todo[picture]]
+            if is_out_of_memory(error):
+                _free_cached_memory()
+                self._limit = max(1, len(batch) // 2)
+            if len(left) == 1:
+                self._end(left[0].job, Failed(error))
+            elif left:
+                log.warning("a step of %d pictures failed (%s); trying halves", len(left), error)
+                half = len(left) // 2
+                self._step(left[:half])
+                self._step(left[half:])
+
+    def _decode(self, until_s: float) -> None:
+        """Decode finished pictures, part by part, until it is time for the next step; all, if none is waiting."""
+        while self._decoding and (not len(self._queue) or self._clock() < until_s):
+            picture, parts = self._decoding[0]
+            try:
+                next(parts)
+            except StopIteration as end:
+                self._decoding.popleft()
+                picture.decoded = tensor_to_images(end.value)[0]
+                self._conclude(picture.job)
+            except Exception as error:
+                self._decoding.popleft()
+                self._decode_again(picture, error)
+
+    def _decode_again(self, picture: _Picture, error: Exception) -> None:
+        """Decode in tiles where memory was short, which differs in the last bits; any other error ends the job."""
+        vae = self._engine.model.base.vae
+        if is_out_of_memory(error) and not vae.use_tiling and picture.generation is not None:
+            log.warning("decoding ran out of memory; from now on it is done in tiles")
+            _free_cached_memory()
+            decode_in_tiles(vae)
+            self._decoding.appendleft((picture, self._engine.decoding(picture.generation.latents)))
+        else:
+            self._end(picture.job, Failed(error))
+
+    def _conclude(self, job: _Job) -> None:
+        pictures = [picture.decoded for picture in job.pictures]
+        done = [picture for picture in pictures if picture is not None]
+        if len(done) == len(pictures):
+            self._end(job, Finished(done))
+
+    def _tell(self, job: _Job) -> None:
+        if job.drawing.job_id not in self._jobs:
+            return
+        step = sum(picture.steps_done for picture in job.pictures)
+        steps = sum(picture.steps for picture in job.pictures)
+        job.publish(Progress(step, steps, self._previews(job)))
+
+    def _previews(self, job: _Job) -> list[Image.Image]:
+        now = self._clock()
+        if not self._preview_every_s or now - job.previewed_at_s < self._preview_every_s:
+            return []
+        job.previewed_at_s = now
+        try:
+            return [self._engine.preview(one.generation) for one in job.pictures if one.generation is not None]
+        except Exception:
+            log.exception("previews cannot be made; there will be no more of them")
+            self._preview_every_s = 0
+            return []
+
+    def _end(self, job: _Job, event: Event) -> None:
+        """Forget a job, wherever its pictures are, and tell it so."""
+        if self._jobs.pop(job.drawing.job_id, None) is None:
+            return
+        for picture in job.pictures:
+            self._queue.remove(picture)
+        self._decoding = deque(entry for entry in self._decoding if entry[0].job is not job)
+        job.publish(event)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory, on any device."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY_SIGNS)
+    )
+
+
+_OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory")
+
+
+def _free_cached_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,285 @@
+"""Builds the stage that a YAML configuration names and trains it. Called by ``photomaker train``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import yaml
+from accelerate import PartialState
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModel
+
+from photomaker_core.errors import UserError
+from photomaker_core.loading.adapter import load_adapter
+from photomaker_core.models.id_encoder import IdEncoder
+from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
+from photomaker_core.nano.judge import PortraitJudge, load_judge
+from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
+from photomaker_core.nano.weight_files import NANO_BASE
+from photomaker_core.training.consistency_stage import ConsistencyStage
+from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.judge_stage import JudgeStage
+from photomaker_core.training.photo_folder import FolderPictures
+from photomaker_core.training.photomaker_stage import PhotoMakerStage
+from photomaker_core.training.pictures import TrainingPictures
+from photomaker_core.training.portrait_latents import PortraitLatents
+from photomaker_core.training.text_to_image_stage import TextToImageStage
+from photomaker_core.training.trainer import LoopSettings, Stage, train
+from photomaker_core.training.vae_stage import VaeStage
+from photomaker_core.training.vision_stage import VisionStage
+
+_HUB: Final = "hub:"
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training run.
+
+    ``output`` and ``inputs`` are relative to the work folder unless absolute; an input ``hub:OWNER/NAME`` is
+    a model of the Hugging Face hub. ``data`` is ``{identities, pictures}`` for drawn portraits, or
+    ``{folder, side_px}`` for photographs.
+    """
+
+    stage: str
+    output: str
+    loop: LoopSettings
+    learning_rate: float
+    data: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def portraits(self, work: Path) -> PortraitSet:
+        try:
+            return portrait_set(work, self.data["identities"], self.data["pictures"])
+        except KeyError as error:
+            raise UserError(f"The configuration of stage {self.stage!r} lacks data.{error.args[0]}.") from error
+
+    def option(self, name: str) -> Any:
+        """An option that the stage cannot do without; raises :class:`UserError` when it is not there."""
+        try:
+            return self.options[name]
+        except KeyError as error:
+            raise UserError(f"The configuration of stage {self.stage!r} lacks options.{name}.") from error
+
+    def input(self, name: str, work: Path) -> str:
+        """A folder, a file or a hub id that this run builds on; raises :class:`UserError` when it is not there."""
+        try:
+            source = self.inputs[name]
+        except KeyError as error:
+            raise UserError(f"The configuration of stage {self.stage!r} lacks inputs.{name}.") from error
+        if source.startswith(_HUB):
+            return source.removeprefix(_HUB)
+        if not (work / source).exists():
+            raise UserError(
+                f"inputs.{name} is {work / source}, which does not exist; run the stage that makes it first."
+            )
+        return str(work / source)
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a YAML configuration; a wrong or missing key is a :class:`UserError` that names it."""
+    try:
+        raw = yaml.safe_load(path.read_text())
+        return TrainConfig(**{**raw, "loop": LoopSettings(**raw["loop"])})
+    except FileNotFoundError as error:
+        raise UserError(f"There is no training configuration at {path}.") from error
+    except (TypeError, KeyError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not a valid training configuration: {error}") from error
+
+
+def run(config: TrainConfig, work: Path) -> None:
+    """Train the configured stage in ``work`` on the best hardware there is; a second call resumes it.
+
+    Started by ``accelerate launch``, every process takes its share of each step.
+    """
+    try:
+        build = _STAGES[config.stage]
+    except KeyError as error:
+        raise UserError(f"Unknown stage {config.stage!r}; known are {', '.join(_STAGES)}.") from error
+    train(build(config, work), config.loop, work / config.output)
+
+
+def _vae(config: TrainConfig, work: Path) -> Stage:
+    return VaeStage(new_vae(config.loop.seed), config.portraits(work), config.learning_rate)
+
+
+def _text_to_image(config: TrainConfig, work: Path) -> Stage:
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work)).requires_grad_(False)
+    folder = Path(config.input("tokenizers", work)) if "tokenizers" in config.inputs else NANO_BASE
+    tokenizers = [CLIPTokenizer.from_pretrained(folder / name) for name in ("tokenizer", "tokenizer_2")]
+    encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
+    if "start" in config.inputs:
+        start = Path(config.input("start", work))
+        unet = UNet2DConditionModel.from_pretrained(start / "unet", dtype=torch.float32)
+        encoders = (
+            CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32),
+            CLIPTextModelWithProjection.from_pretrained(start / "text_encoder_2", dtype=torch.float32),
+        )
+    else:
+        unet = new_unet(config.loop.seed)
+        encoders = new_text_encoders(
+            len(tokenizers[0]), (tokenizers[0].pad_token_id, tokenizers[1].pad_token_id), config.loop.seed
+        )
+    scheduler = EulerDiscreteScheduler(**config.option("noise_schedule"))
+    pipeline = StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=encoders[0],
+        text_encoder_2=encoders[1],
+        tokenizer=tokenizers[0],
+        tokenizer_2=tokenizers[1],
+        unet=unet,
+        scheduler=scheduler,
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
+    return TextToImageStage(
+        pipeline,
+        _latents(config, work, vae),
+        _objective(config, scheduler),
+        config.learning_rate,
+        null_text=config.options.get("null_text", 0.1),
+    )
+
+
+def _vision(config: TrainConfig, work: Path) -> Stage:
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
+    return VisionStage(new_vision_tower(config.loop.seed), _latents(config, work, vae), config.learning_rate)
+
+
+def _judge(config: TrainConfig, work: Path) -> Stage:
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
+    torch.manual_seed(config.loop.seed)
+    judge = load_judge(Path(config.input("start", work))).train() if "start" in config.inputs else PortraitJudge()
+    return JudgeStage(
+        judge.requires_grad_(True),
+        vae,
+        _latents(config, work, vae),
+        config.learning_rate,
+        through_vae=config.options.get("through_vae", 0.25),
+        goes_on="start" in config.inputs,
+    )
+
+
+def _photomaker(config: TrainConfig, work: Path) -> Stage:
+    options = config.options
+    pipeline = _base_to_adapt(config, work)
+    torch.manual_seed(config.loop.seed)
+    encoder, lora_start = _adapter_to_train(config, work, pipeline)
+    encoder.fuse_module.sees_class_word = options.get("fuse_class_word", True)
+    return PhotoMakerStage(
+        pipeline,
+        encoder.to(pipeline.device),
+        _pictures(config, work, pipeline.vae),
+        _objective(config, pipeline.scheduler),
+        lora_rank=config.option("lora_rank"),
+        lora_learning_rate=config.learning_rate,
+        id_learning_rate=config.option("id_learning_rate"),
+        null_text=options.get("null_text", 0.1),
+        masked_loss=options.get("masked_loss", 0.5),
+        most_id_photos=options.get("most_id_photos", 4),
+        lora_start=lora_start,
+        average_photos=options.get("average_photos", False),
+    )
+
+
+def _base_to_adapt(config: TrainConfig, work: Path) -> StableDiffusionXLPipeline:
+    """The base ``inputs.base`` on this process's device, for a LoRA beside it."""
+    pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=_base_dtype(config))
+    pipeline.to(PartialState().device)
+    if config.options.get("gradient_checkpointing", False):
+        pipeline.unet.enable_gradient_checkpointing()
+    return pipeline
+
+
+def _consistency(config: TrainConfig, work: Path) -> Stage:
+    pipeline = _base_to_adapt(config, work)
+    torch.manual_seed(config.loop.seed)
+    low, high = config.options.get("guidance", (3.0, 8.0))
+    return ConsistencyStage(
+        pipeline,
+        _pictures(config, work, pipeline.vae),
+        config.learning_rate,
+        lora_rank=config.option("lora_rank"),
+        guidance=(low, high),
+    )
+
+
+def _adapter_to_train(
+    config: TrainConfig, work: Path, pipeline: StableDiffusionXLPipeline
+) -> tuple[IdEncoder, dict[str, Tensor]]:
+    """The adapter ``inputs.start``, to go on with, or a new ID encoder around the tower ``inputs.vision``."""
+    if "start" in config.inputs:
+        start = load_adapter(Path(config.input("start", work)))
+        ranks = {len(value) for name, value in start.lora_weights.items() if name.endswith("lora.down.weight")}
+        if ranks - {config.option("lora_rank")}:
+            raise UserError(f"options.lora_rank must be that of the adapter to go on with, {max(ranks)}.")
+        return start.id_encoder, start.lora_weights
+    tower = _vision_tower(config.input("vision", work))
+    projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
+    encoder = IdEncoder(tower.config, projections)
+    encoder.vision_model.load_state_dict(tower.state_dict())
+    return encoder, {}
+
+
+def _vision_tower(source: str) -> CLIPVisionModel:
+    """A transformers folder or hub id, or an adapter file: then its vision tower alone."""
+    if source.endswith(".safetensors"):
+        return load_adapter(Path(source)).id_encoder.vision_model
+    return CLIPVisionModel.from_pretrained(source)
+
+
+def _base_dtype(config: TrainConfig) -> torch.dtype:
+    """The precision of the weights that stay as they are."""
+    name = config.options.get("base_dtype", "fp32")
+    if name not in _DTYPES:
+        raise UserError(f"options.base_dtype is {name!r}; it must be one of {', '.join(_DTYPES)}.")
+    if name != "fp32" and config.loop.mixed_precision == "no":
+        raise UserError(f"options.base_dtype {name} needs loop.mixed_precision: bf16.")
+    return _DTYPES[name]
+
+
+def _pictures(config: TrainConfig, work: Path, vae: AutoencoderKL) -> TrainingPictures:
+    if "folder" not in config.data:
+        return _latents(config, work, vae)
+    folder = work / config.data["folder"]
+    if not folder.is_dir():
+        raise UserError(f"data.folder is {folder}, which does not exist.")
+    return FolderPictures(folder, vae, int(config.data.get("side_px", 1024)))
+
+
+def _latents(config: TrainConfig, work: Path, vae: AutoencoderKL) -> PortraitLatents:
+    portraits = config.portraits(work)
+    name = f"latents-{portraits.identity_count}x{portraits.pictures_per_identity}.npy"
+    return PortraitLatents.cached(
+        portraits,
+        vae,
+        work / name,
+        config.options.get("dyed_hair", 0.0),
+        config.options.get("face_weight", 1.0),
+    )
+
+
+def _objective(config: TrainConfig, scheduler: Any) -> DiffusionObjective:
+    return DiffusionObjective(DDPMScheduler.from_config(scheduler.config), config.options.get("snr_gamma", 5.0))
+
+
+_STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {
+    "vae": _vae,
+    "vision": _vision,
+    "judge": _judge,
+    "text_to_image": _text_to_image,
+    "photomaker": _photomaker,
+    "consistency": _consistency,
+}

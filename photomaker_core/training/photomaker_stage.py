@@ -1,0 +1,138 @@
+"""The PhotoMaker stage: LoRA on the UNet's attention, the ID encoder and its fuse module (paper, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from diffusers.training_utils import cast_training_params
+from peft import LoraConfig
+from torch import Tensor
+
+from photomaker_core.conditioning.prompt_tokens import (
+    DEFAULT_TRIGGER_WORD,
+    add_trigger_token,
+    identity_prompt,
+    place_trigger,
+)
+from photomaker_core.loading.adapter import save_adapter
+from photomaker_core.models.id_encoder import IdEncoder
+from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
+from photomaker_core.training.diffusion import DiffusionObjective, use_trainable_attention
+from photomaker_core.training.lora import ATTENTION_PROJECTIONS, lora_weights
+from photomaker_core.training.pictures import TrainingPictures
+from photomaker_core.training.text_to_image_stage import drop_text
+from photomaker_core.training.trainer import ParameterGroup
+
+_LORA_NAME = "photomaker"
+ADAPTER_FILE = "photomaker-v1.safetensors"
+
+
+class PhotoMakerStage:
+    """Draws each target picture from one to four other pictures of the same person.
+
+    ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
+    a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's LoRA to go on with. With
+    ``average_photos`` a person is the mean of their ID features instead of the stack (the paper's ablation).
+    """
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        id_encoder: IdEncoder,
+        pictures: TrainingPictures,
+        objective: DiffusionObjective,
+        *,
+        lora_rank: int,
+        lora_learning_rate: float,
+        id_learning_rate: float,
+        null_text: float = 0.1,
+        masked_loss: float = 0.5,
+        most_id_photos: int = 4,
+        lora_start: Mapping[str, Tensor] | None = None,
+        average_photos: bool = False,
+    ) -> None:
+        self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
+        self._pictures, self._objective = pictures, objective
+        self._learning_rates = (lora_learning_rate, id_learning_rate)
+        self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
+        self._average_photos = average_photos
+        self._text = TextEncoders(
+            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
+        )
+        for module in (pipeline.unet, pipeline.vae, *self._text.encoders):
+            module.requires_grad_(False)
+        for tokenizer in self._text.tokenizers:
+            add_trigger_token(tokenizer, DEFAULT_TRIGGER_WORD)
+        if lora_start:
+            pipeline.load_lora_weights(dict(lora_start), adapter_name=_LORA_NAME)
+        else:
+            pipeline.unet.add_adapter(
+                LoraConfig(
+                    r=lora_rank,
+                    lora_alpha=lora_rank,
+                    init_lora_weights="gaussian",
+                    target_modules=list(ATTENTION_PROJECTIONS),
+                ),
+                adapter_name=_LORA_NAME,
+            )
+        for name, parameter in pipeline.unet.named_parameters():
+            parameter.requires_grad_("lora_" in name)
+        cast_training_params(pipeline.unet, torch.float32)
+        use_trainable_attention(pipeline.unet, id_encoder.vision_model)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        lora = [parameter for parameter in self._pipeline.unet.parameters() if parameter.requires_grad]
+        encoder = [parameter for parameter in self._id_encoder.parameters() if parameter.requires_grad]
+        return [ParameterGroup(lora, self._learning_rates[0]), ParameterGroup(encoder, self._learning_rates[1])]
+
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        rng = Random(generator.initial_seed())
+        examples = self._pictures.random_examples(batch_size, rng)
+        captions = self._pictures.captions(examples, rng, describe_identity=False)
+        photos = [self._pictures.id_photos(example, rng, self._most_id_photos) for example in examples]
+        side_px = self._id_encoder.image_size_px
+        pixels = self._pictures.id_pixels([one for group in photos for one in group], side_px, rng)
+        features = self._id_encoder.features(pixels.to(self._pipeline.device)).flatten(1, 2)
+        stacks = list(features.split([len(group) for group in photos]))
+        if self._average_photos:
+            stacks = [stack.mean(0, keepdim=True) for stack in stacks]
+        text = self._merged([place_trigger(caption).text for caption in captions], stacks)
+        text = drop_text(self._text, text, self._null_text, rng)
+        whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
+        mask = self._pictures.masks(examples)
+        mask = torch.where(whole_picture, torch.ones_like(mask), mask) * self._pictures.loss_weights(examples)
+        latents = self._pictures.latents(examples)
+        return self._objective.loss(self._pipeline.unet, latents, text, self._pictures.side_px, generator, mask), {}
+
+    def sample(self, path: Path) -> None:
+        """Leave an adapter beside ``path``: any drawing command can show what it does."""
+        self.export(path.parent)
+
+    def export(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        lora = lora_weights(self._pipeline.unet, _LORA_NAME)
+        save_adapter(folder / ADAPTER_FILE, self._id_encoder, {f"unet.{name}": value for name, value in lora.items()})
+
+    def _merged(self, prompts: list[str], features: list[Tensor]) -> TextEmbedding:
+        """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D]."""
+        expanded = [
+            tuple(
+                identity_prompt(tokenizer, prompt, DEFAULT_TRIGGER_WORD, len(stack))
+                for tokenizer in self._text.tokenizers
+            )
+            for prompt, stack in zip(prompts, features, strict=True)
+        ]
+        with torch.no_grad():
+            plain = self._text.encode_ids(
+                torch.tensor([pair[0].input_ids for pair in expanded]),
+                torch.tensor([pair[1].input_ids for pair in expanded]),
+            )
+        rows = [
+            self._id_encoder.fuse(tokens.unsqueeze(0), pair[1].class_tokens, stack)
+            for tokens, pair, stack in zip(plain.tokens, expanded, features, strict=True)
+        ]
+        return TextEmbedding(torch.cat(rows), plain.pooled)
