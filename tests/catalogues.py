@@ -115,8 +115,8 @@ def _in_module(tree: ast.Module) -> Iterator[Sentence]:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        if name == "ngettext":
-            yield tuple(one for argument in node.args[1:3] for one in _strings(argument, constants))  # type: ignore[misc]
+        if name == "ngettext" and isinstance(node.func, ast.Name):
+            yield tuple(one for argument in node.args[:2] for one in _strings(argument, constants))  # type: ignore[misc]
         elif node.args and (name in {"gettext", "UserError", "_check"} or name in _MEMBERS_ERRORS):
             yield from _strings(node.args[0], constants)
         elif name in {"button", "select", "Rework"}:

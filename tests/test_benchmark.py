@@ -14,7 +14,7 @@ from photomaker_core.benchmark.engine_server import EngineServer
 from photomaker_core.benchmark.pipeline_server import PlainServer
 from photomaker_core.benchmark.random_sdxl import random_photomaker
 from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Publish, Request, Run, Server, percentile, poisson
-from photomaker_core.cli.main import main as cli
+from photomaker_core.cli import main as cli
 from photomaker_core.loading import sdxl_config as sdxl
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import GenerationSettings

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core.cli.main import main as cli
+from photomaker_core.cli import main as cli
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.comparison import Comparison, compare
 from photomaker_core.evaluation.evaluation_prompts import (

@@ -102,11 +102,11 @@ def test_a_batch_holds_no_more_pictures_than_allowed(
     sizes: list[int] = []
     step = StepEngine.step
 
-    def ngettext(engine: StepEngine, generations: Sequence[Generation]) -> None:
+    def counted(engine: StepEngine, generations: Sequence[Generation]) -> None:
         sizes.append(len(generations))
         step(engine, generations)
 
-    monkeypatch.setattr(StepEngine, "step", ngettext)
+    monkeypatch.setattr(StepEngine, "step", counted)
     thread = start(2)
     listeners = [Listener() for _ in range(4)]
     for job_id, listener in enumerate(listeners):

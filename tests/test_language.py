@@ -83,12 +83,12 @@ def _described(payload: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def test_the_form_follows_the_number() -> None:
-    assert ngettext(1, "{number} photo", "{number} photos") == "1 photo"
+    assert ngettext("{number} photo", "{number} photos", 1) == "1 photo"
     with speaking("de"):
-        assert ngettext(2, "{number} photo", "{number} photos") == "2 Fotos"
+        assert ngettext("{number} photo", "{number} photos", 2) == "2 Fotos"
         assert gettext("Cancelled.") == "Abgebrochen."
     with speaking("zh_CN"):
-        assert ngettext(2, "{number} photo", "{number} photos") == "2 张照片"
+        assert ngettext("{number} photo", "{number} photos", 2) == "2 张照片"
     with speaking("xx"):
         assert gettext("Cancelled.") == "Cancelled."
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from photomaker_core.cli import main
+from photomaker_core.cli.main import main
 from photomaker_core.evaluation.parity import GoldenFolders, case_names, run_case
 from photomaker_core.loading.adapter import load_adapter
 from tests.conftest import GOLDEN, TINY_BASE

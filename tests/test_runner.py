@@ -152,11 +152,11 @@ def test_pictures_of_one_job_are_conditioned_once(engine: Watched, monkeypatch: 
     conditioned: list[str] = []
     condition = StepEngine.condition
 
-    def ngettext(self: StepEngine, prompt: str, *rest: Any) -> Any:
+    def counted(self: StepEngine, prompt: str, *rest: Any) -> Any:
         conditioned.append(prompt)
         return condition(self, prompt, *rest)
 
-    monkeypatch.setattr(StepEngine, "condition", ngettext)
+    monkeypatch.setattr(StepEngine, "condition", counted)
     runner = Runner(engine, max_batch=2)
     runner.submit(drawing(1, pictures=4), lambda _event: None)
     run(runner)

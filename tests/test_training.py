@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionModel
 
-from photomaker_core.cli.main import main as cli
+from photomaker_core.cli import main as cli
 from photomaker_core.errors import UserError
 from photomaker_core.loading.adapter import load_adapter
 from photomaker_core.loading.photomaker import PhotoMaker

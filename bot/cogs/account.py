@@ -113,7 +113,7 @@ class AccountCommands(commands.Cog):
 def _state(job: OpenJob) -> str:
     if job.is_running:
         return gettext("{share:.0%} drawn", share=job.done)
-    return ngettext(job.jobs_before, "{number} job before it", "{number} jobs before it")
+    return ngettext("{number} job before it", "{number} jobs before it", job.jobs_before)
 
 
 class _StylesPage(ui.LayoutView):

@@ -153,9 +153,9 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         told = gettext("I take new jobs again.")
         if not off:
             told = ngettext(
-                self._jobs.open_count,
                 "I take no new jobs. {number} job is open.",
                 "I take no new jobs. {number} jobs are open.",
+                self._jobs.open_count,
             )
             if rest and self._jobs.open_count:
                 told += f" {gettext('All are ready in about {time}.', time=duration(rest))}"

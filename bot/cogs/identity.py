@@ -208,7 +208,7 @@ def _everybody(shares: Sequence[Share]) -> str:
 
 
 def _photos(info: IdentityInfo) -> str:
-    return ngettext(info.photo_count, "{number} photo", "{number} photos")
+    return ngettext("{number} photo", "{number} photos", info.photo_count)
 
 
 def _default_mark(info: IdentityInfo, default: int | None) -> str:

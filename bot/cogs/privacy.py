@@ -125,9 +125,9 @@ def _as_text(value: object) -> str:
 def _summary(stored: Overview) -> str:
     return ", ".join(
         (
-            ngettext(stored.identities, "{number} identity", "{number} identities"),
-            ngettext(stored.photos, "{number} photo", "{number} photos"),
-            ngettext(stored.jobs, "{number} job", "{number} jobs"),
-            ngettext(stored.prompts, "{number} prompt", "{number} prompts"),
+            ngettext("{number} identity", "{number} identities", stored.identities),
+            ngettext("{number} photo", "{number} photos", stored.photos),
+            ngettext("{number} job", "{number} jobs", stored.jobs),
+            ngettext("{number} prompt", "{number} prompts", stored.prompts),
         )
     )

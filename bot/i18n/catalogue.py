@@ -46,7 +46,7 @@ def gettext(sentence: str, /, **values: object) -> str:
     return said.format(**values) if values else said
 
 
-def ngettext(number: int, one: str, many: str, /, **values: object) -> str:
+def ngettext(one: str, many: str, number: int, /, **values: object) -> str:
     """A sentence about ``{number}`` things in the member's language, in the form that the number asks for."""
     return _catalogue(_language.get()).ngettext(one, many, number).format(number=number, **values)
 

@@ -41,7 +41,7 @@ def waiting(jobs_before: int, expected_s: float | None) -> str:
     told = gettext("⏳ Your picture is next.")
     if jobs_before:
         told = ngettext(
-            jobs_before, "⏳ Waiting: {number} job before yours.", "⏳ Waiting: {number} jobs before yours."
+            "⏳ Waiting: {number} job before yours.", "⏳ Waiting: {number} jobs before yours.", jobs_before
         )
     return told if expected_s is None else f"{told} {gettext('Ready in about {time}.', time=duration(expected_s))}"
 
@@ -49,7 +49,7 @@ def waiting(jobs_before: int, expected_s: float | None) -> str:
 def whole_queue(jobs: int, expected_s: float | None) -> str:
     if not jobs:
         return gettext("Nothing is waiting.")
-    told = ngettext(jobs, "{number} job is open.", "{number} jobs are open.")
+    told = ngettext("{number} job is open.", "{number} jobs are open.", jobs)
     return (
         told if expected_s is None else f"{told} {gettext('All are ready in about {time}.', time=duration(expected_s))}"
     )
@@ -100,7 +100,7 @@ def settings(request: DrawRequest) -> str:
         seeds = gettext("seeds `{first}` to `{last}`", first=request.seed, last=last)
     parts = [
         seeds,
-        ngettext(request.steps, "{number} step", "{number} steps"),
+        ngettext("{number} step", "{number} steps", request.steps),
         gettext("guidance {value:g}", value=request.guidance),
         gettext(request.aspect),
     ]

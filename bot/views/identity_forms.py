@@ -135,7 +135,7 @@ async def read_all(attachments: Sequence[discord.Attachment]) -> list[Upload]:
 async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:
     """What to tell after an addition, with a picture of what the model sees."""
     info = added.info
-    photos = ngettext(info.photo_count, "{number} photo", "{number} photos")
+    photos = ngettext("{number} photo", "{number} photos", info.photo_count)
     told = "Added {name} with {photos}." if len(added.photos) == info.photo_count else "{name} has {photos} now."
     lines = [gettext(told, name=shown(info.name), photos=photos)]
     for number, report in enumerate(added.reports, start=1):
