@@ -33,10 +33,10 @@ bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (five to
 
 docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the code
 	$(BIN)/photomaker-bot commands > docs/commands.md
-	$(BIN)/python -m tests.screenshots docs/screenshots
+	$(BIN)/python -m scripts.screenshots docs/screenshots
 
 texts: $(INSTALLED) ## Bring the translations in bot/i18n/translations in step with the code
-	$(BIN)/python -m tests.catalogues
+	$(BIN)/python -m scripts.translations
 
 demo: $(INSTALLED) ## Try the bot in the browser (PORT=8123 chooses the port)
 	$(BIN)/photomaker-bot demo --port $(PORT)

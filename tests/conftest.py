@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 import simcord
 import torch
 from simcord import interactions
+
+from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
@@ -20,17 +23,11 @@ torch.set_num_threads(1)
 from bot.app import PhotoMakerBot  # noqa: E402
 from photomaker_core.library_logging import quiet_libraries  # noqa: E402
 from photomaker_core.loading.adapter import load_adapter  # noqa: E402
-from photomaker_core.loading.base_model import Hardware, load_base  # noqa: E402
+from photomaker_core.loading.base_model import load_base  # noqa: E402
 from photomaker_core.loading.photomaker import PhotoMaker  # noqa: E402
 from photomaker_core.sampling.generation import Generation  # noqa: E402
 from photomaker_core.sampling.step_engine import StepEngine  # noqa: E402
-from tests.server import Server, settings  # noqa: E402
-
-GOLDEN = Path(__file__).parent / "golden"
-TINY_BASE = GOLDEN / "tiny-sdxl"
-TINY_ADAPTER = GOLDEN / "photomaker-v1.safetensors"
-NEWTON = sorted((GOLDEN / "photos" / "newton_man").iterdir())
-CPU = Hardware(torch.device("cpu"), torch.float32)
+from tests.support.server import Server, settings  # noqa: E402
 
 quiet_libraries()
 
@@ -61,7 +58,7 @@ def simcord_bot(tmp_path: Path, tiny_model: PhotoMaker) -> PhotoMakerBot:
 
 
 @pytest.fixture
-async def studio(
+async def server(
     simcord_env: simcord.Env, simcord_bot: PhotoMakerBot, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Server]:
     """A server with two members and the bot; in the end, errors that no member can cause fail the test."""
@@ -92,3 +89,21 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr(StepEngine, "step", held)
     return going
+
+
+@pytest.fixture
+def chief(server: Server) -> simcord.MemberActor:
+    """A member who may manage the server."""
+    guild = server.env.guild
+    role = guild.create_role("chief", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
+    return guild.add_member(server.env.create_user("chief"), roles=[role])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder and an environment without our variables."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith(("DISCORD_", "PHOTOMAKER_", "DATABASE_")):
+            monkeypatch.delenv(name)
+    return tmp_path

@@ -1,0 +1,1 @@
+"""Programs that make documents and texts from the code."""

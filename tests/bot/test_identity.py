@@ -1,0 +1,200 @@
+"""/identity through Discord, as members use it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import simcord
+from PIL import Image, ImageFilter
+
+from photomaker_core.images.preprocessing import MAX_UPLOAD_BYTES
+from tests.support import uploads
+from tests.support.server import FICTION, MINE, Server, upload
+from tests.support.tiny_model import NEWTON
+
+
+async def test_four_photos_become_an_identity(server: Server) -> None:
+    photos = [(path.name, path.read_bytes()) for path in NEWTON]
+    reply = await server.add(server.ada, "newton", *photos, consent=FICTION)
+    assert reply.ephemeral
+    assert "Added ⁨**newton**⁩ with 4 photos" in reply.content
+    assert "newton" in (await server.command(server.ada, "identity list")).content
+
+
+async def test_show_gives_the_photos_back_with_the_recorded_consent(server: Server) -> None:
+    await server.add(server.ada, "me", upload(1), upload(2), consent=MINE)
+    reply = await server.command(server.ada, "identity show", name="me")
+    assert "2 photos" in reply.content
+    assert "“I am this person”" in reply.content
+    sheet = Image.open(io.BytesIO(await reply.attachments[0].read()))
+    assert sheet.size == (96 * 2 + 2, 128)
+
+
+async def test_rename_and_delete(server: Server) -> None:
+    await server.add(server.ada, "isaac")
+    renamed = await server.command(server.ada, "identity rename", name="isaac", new_name="Sir Isaac")
+    assert "is now called ⁨**Sir Isaac**⁩" in renamed.content
+    deleted = await server.command(server.ada, "identity delete", name="sir isaac")
+    assert "Deleted ⁨**Sir Isaac**⁩ and 1 photo for good" in deleted.content
+    assert "no identity yet" in (await server.command(server.ada, "identity list")).content
+
+
+async def test_names_are_suggested_while_one_types(server: Server) -> None:
+    for name in ("newton", "nestor", "lenna"):
+        await server.add(server.ada, name)
+    await server.add(server.bob, "nelson")
+    for command, option in (
+        ("identity show", "name"),
+        ("identity rename", "name"),
+        ("identity delete", "name"),
+        ("imagine", "identity"),
+        ("mix", "id1"),
+        ("mix", "id2"),
+    ):
+        choices = await server.ada.autocomplete(server.channel, command, option, "NE")
+        assert [choice["value"] for choice in choices] == ["newton", "nestor"], command
+
+
+@pytest.mark.parametrize(
+    ("photo", "sentence"),
+    [
+        (("notes.txt", b"no picture at all" * 9), "notes.txt is not a picture"),
+        (("cut.jpg", uploads.photo()[:900]), "cut.jpg is damaged or cut off"),
+        (("empty.jpg", b""), "empty.jpg is empty (0 bytes)"),
+        (("huge.jpg", b"\xff" * (MAX_UPLOAD_BYTES + 1)), "huge.jpg is larger than 10 MB"),
+        (("bomb.png", uploads.png_bomb()), "bomb.png has too many pixels"),
+        (("phone.heic", uploads.heic()), "Save it as JPEG first"),
+        (("dot.png", uploads.encoded(uploads.picture(8, 8), "PNG")), "only 8 x 8 pixels"),
+        (upload(0, "again.jpg"), "Two of these photos are the same"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+async def test_one_bad_photo_stores_nothing(server: Server, photo: tuple[str, bytes], sentence: str) -> None:
+    reply = await server.add(server.ada, "newton", upload(0, "good.jpg"), photo)
+    assert sentence in reply.content
+    assert reply.ephemeral
+    assert "no identity yet" in (await server.command(server.ada, "identity list")).content
+    assert "Added" in (await server.add(server.ada, "newton")).content
+
+
+async def test_a_duplicate_name_keeps_the_first(server: Server) -> None:
+    await server.add(server.ada, "Newton", upload(1), upload(2))
+    assert "already have an identity called “newton”" in (await server.add(server.ada, "newton")).content
+    assert "2 photos" in (await server.command(server.ada, "identity list")).content
+    assert "Added" in (await server.add(server.bob, "newton")).content
+
+
+@pytest.mark.parametrize(
+    "name", ["🦊 fox", "👩‍🚀", "إسحاق نيوتن", "アイザック", "*bold* _name_", "O'Brien; DROP TABLE"]
+)
+async def test_names_in_any_script_work_everywhere(server: Server, name: str) -> None:
+    assert "Added" in (await server.add(server.ada, name)).content
+    assert (await server.ada.autocomplete(server.channel, "imagine", "identity", name[:2]))[0]["value"] == name
+    reply = await server.command(server.ada, "imagine", prompt="a man img", identity=name)
+    assert len(reply.attachments) == 1
+    assert "Deleted" in (await server.command(server.ada, "identity delete", name=name)).content
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("x" * 200, "200 characters long; at most 32"),
+        ("   ", "needs a name"),
+        ("turn\u202eed", "invisible control characters"),
+        ("line\x00", "invisible control characters"),
+    ],
+)
+async def test_a_name_that_cannot_be_used_is_explained(server: Server, name: str, sentence: str) -> None:
+    assert sentence in (await server.add(server.ada, name)).content
+    await server.add(server.ada, "newton")
+    renamed = await server.command(server.ada, "identity rename", name="newton", new_name=name)
+    assert sentence in renamed.content
+    assert "newton" in (await server.command(server.ada, "identity list")).content
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("identity show", {"name": "newton"}),
+        ("identity rename", {"name": "newton", "new_name": "mine"}),
+        ("identity delete", {"name": "newton"}),
+        ("imagine", {"identity": "newton", "prompt": "a man img"}),
+        ("mix", {"id1": "newton", "id2": "own", "prompt": "a man img"}),
+        ("mix", {"id1": "own", "id2": "newton", "prompt": "a man img"}),
+    ],
+)
+async def test_a_member_cannot_use_anothers_identity(server: Server, command: str, options: dict[str, str]) -> None:
+    await server.add(server.ada, "newton")
+    await server.add(server.bob, "own")
+    reply = await server.command(server.bob, command, **options)
+    assert "You have no identity called “newton”" in reply.content
+    assert reply.attachments == []
+    assert "1 photo" in (await server.command(server.ada, "identity show", name="newton")).content
+
+
+async def test_many_identities_are_listed_within_a_message(server: Server) -> None:
+    for number in range(27):
+        await server.add(server.ada, f"{number} {'*' * 25}", upload(number))
+    reply = await server.command(server.ada, "identity list")
+    shown = reply.content.count("1 photo")
+    assert shown > 20
+    assert f"… and {27 - shown} more" in reply.content
+    assert len(reply.content) <= 2000
+
+
+async def submit(server: Server, shown: simcord.InteractionResult, values: dict[str, object]) -> str:
+    """Fill in a form; returns the answer."""
+    result = await server.ada.submit_modal(shown, values)
+    await server.quiet()
+    assert result.response is not None
+    assert result.response.ephemeral
+    return result.response.content
+
+
+async def test_what_is_wrong_with_a_photo_is_said_and_it_is_kept(server: Server) -> None:
+    sharp = NEWTON[0].read_bytes()
+    blurred = uploads.encoded(Image.open(NEWTON[0]).convert("RGB").filter(ImageFilter.GaussianBlur(12)), "JPEG")
+    reply = await server.add(server.ada, "newton", ("good.jpg", sharp), ("blurred.jpg", blurred), upload(3))
+    assert "with 3 photos" in reply.content
+    assert "Photo 1" not in reply.content
+    assert "Photo 2 is kept, but: blurred" in reply.content
+    assert "Photo 3 is kept, but: small" in reply.content
+    assert "no face found" in reply.content
+    assert [one.filename for one in reply.attachments] == ["seen-by-the-model.jpg"]
+
+
+async def test_photos_are_added_and_removed_one_by_one(server: Server) -> None:
+    await server.add(server.ada, "newton", upload(1))
+    before = await server.command(server.ada, "imagine", prompt="a man img", seed=1)
+    shown = await server.ada.slash(server.channel, "identity add-photos", name="newton")
+    assert "has 3 photos now" in await submit(server, shown, {"photos": [upload(2), upload(3)]})
+    shown = await server.ada.slash(server.channel, "identity add-photos", name="newton")
+    assert "belongs to “newton” already" in await submit(server, shown, {"photos": [upload(2)]})
+    shown = await server.ada.slash(server.channel, "identity add-photos", name="newton")
+    assert "10 are the most" in await submit(server, shown, {"photos": [upload(n) for n in range(10, 18)]})
+    after = await server.command(server.ada, "imagine", prompt="a man img", seed=1)
+    assert await before.attachments[0].read() != await after.attachments[0].read()
+
+    async def remove(number: int) -> str:
+        return (await server.command(server.ada, "identity remove-photo", name="newton", number=number)).content
+
+    assert "there is no number 4" in await remove(4)
+    assert "2 photos left" in await remove(1)
+    assert "1 photo left" in await remove(2)
+    assert "use /identity delete" in await remove(1)
+
+
+async def test_a_default_is_drawn_where_nobody_is_named(server: Server) -> None:
+    for name in ("newton", "lenna"):
+        await server.add(server.ada, name)
+    assert "newton" in (await server.command(server.ada, "identity default", name="newton")).content
+    assert "newton" in (await server.command(server.ada, "imagine", prompt="a man img")).content
+    assert "newton**⁩, 1 photo" in (await server.command(server.ada, "identity list")).content
+    assert "your default" in (await server.command(server.ada, "identity list")).content
+    assert "Person: ⁨**newton**⁩" in (await server.command(server.ada, "settings")).content
+    await server.command(server.ada, "identity default")
+    assert "lenna" in (await server.command(server.ada, "imagine", prompt="a man img")).content
+    await server.command(server.ada, "identity default", name="newton")
+    await server.command(server.ada, "identity delete", name="newton")
+    assert "lenna" in (await server.command(server.ada, "imagine", prompt="a man img")).content

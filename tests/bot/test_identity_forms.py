@@ -1,0 +1,50 @@
+"""Tests of the forms that take photos, and of **Save as identity**."""
+
+from __future__ import annotations
+
+import simcord
+
+from tests.support.server import FICTION, MINE, Server, upload
+
+
+async def submit(server: Server, shown: simcord.InteractionResult, values: dict[str, object]) -> str:
+    """Fill in a form; returns the answer."""
+    result = await server.ada.submit_modal(shown, values)
+    await server.quiet()
+    assert result.response is not None
+    assert result.response.ephemeral
+    return result.response.content
+
+
+async def test_without_photos_a_form_takes_up_to_ten(server: Server) -> None:
+    shown = await server.ada.slash(server.channel, "identity add")
+    photos = [upload(number, f"{number}.jpg") for number in range(10)]
+    told = await submit(server, shown, {"name": "newton", "consent": [MINE], "photos": photos})
+    assert "Added ⁨**newton**⁩ with 10 photos" in told
+    drawn = await server.command(server.ada, "imagine", prompt="a man img")
+    assert len(drawn.attachments) == 1
+
+
+async def test_photos_given_without_a_name_are_not_asked_for_again(server: Server) -> None:
+    shown = await server.ada.slash(server.channel, "identity add", photo1=upload(1), photo2=upload(2))
+    told = await submit(server, shown, {"name": "lenna", "consent": [FICTION]})
+    assert "with 2 photos" in told
+
+
+async def test_a_form_with_a_bad_photo_stores_nothing(server: Server) -> None:
+    shown = await server.ada.slash(server.channel, "identity add", name="newton")
+    told = await submit(
+        server, shown, {"name": "newton", "consent": [MINE], "photos": [upload(1), ("notes.txt", b"no picture")]}
+    )
+    assert "notes.txt is not a picture" in told
+    assert "no identity yet" in (await server.command(server.ada, "identity list")).content
+
+
+async def test_pictures_of_a_message_are_saved_as_an_identity(server: Server) -> None:
+    message = await server.bob.send(server.channel, "look", attachments=[upload(4, "a.png"), upload(5, "b.JPG")])
+    shown = await server.ada.context_menu(server.channel, "Save as identity", message)
+    assert "with 2 photos" in await submit(server, shown, {"name": "bob", "consent": [FICTION]})
+    text = await server.bob.send(server.channel, "just words")
+    refused = await server.ada.context_menu(server.channel, "Save as identity", text)
+    assert refused.response is not None
+    assert "no picture attached" in refused.response.content

@@ -1,0 +1,155 @@
+"""Memory plans: what is expected, what is chosen, and that a plan changes memory and not pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from photomaker_core.errors import ModelError
+from photomaker_core.loading.adapter import load_adapter
+from photomaker_core.loading.base_model import load_base
+from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
+from photomaker_core.loading.sdxl_config import photomaker_footprint
+from photomaker_core.memory.footprint import Footprint, live_bytes, weight_bytes
+from photomaker_core.memory.plans import PLANS, PLANS_BY_NAME
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
+from tests.support.tiny_model import CPU, NEWTON, TINY_ADAPTER, TINY_BASE
+
+GIB = 2**30
+PHOTOS = [path for path in NEWTON if path.suffix == ".jpg"]
+
+
+@pytest.fixture(scope="module")
+def sdxl() -> Footprint:
+    return photomaker_footprint(torch.bfloat16)
+
+
+def test_sdxl_is_as_large_as_it_is(sdxl: Footprint) -> None:
+    """2.57 thousand million weights in the UNet, 1.14 in text encoders and V1's ID encoder."""
+    assert sdxl.unet / 2 / 1e9 == pytest.approx(2.567, abs=0.01)
+    assert sdxl.encoders / 2 / 1e9 == pytest.approx(1.144, abs=0.01)
+    assert sdxl.vae / 2 / 1e6 == pytest.approx(83.65, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("card_gib", "plan"),
+    [(24, "full"), (16, "full"), (10, "tiled"), (8, "int8"), (6, "fp8"), (4, "sequential-offload")],
+)
+def test_each_card_gets_the_fastest_plan_that_fits(sdxl: Footprint, card_gib: int, plan: str) -> None:
+    free = int((card_gib - 0.5) * GIB)
+    chosen = sdxl.choose(free)
+    assert chosen.name == plan
+    assert sdxl.peak(chosen) < free
+
+
+def test_a_larger_card_draws_more_pictures_at_once(sdxl: Footprint) -> None:
+    plan = PLANS_BY_NAME["full"]
+    batches = [sdxl.largest_batch(plan, free * GIB, limit=64) for free in (9, 12, 16, 24)]
+    assert batches == sorted(set(batches))
+    assert sdxl.largest_batch(plan, 80 * GIB, limit=4) == 4
+    assert sdxl.largest_batch(plan, 1 * GIB, limit=4) == 1
+
+
+@given(free_gib=st.floats(1, 80), batch=st.integers(1, 16))
+def test_a_chosen_batch_stays_within_the_free_memory(sdxl: Footprint, free_gib: float, batch: int) -> None:
+    free = int(free_gib * GIB)
+    plan = sdxl.choose(free)
+    largest = sdxl.largest_batch(plan, free, batch)
+    assert 1 <= largest <= batch
+    assert largest == 1 or sdxl.peak(plan, largest) <= free
+
+
+def test_plans_go_from_much_memory_to_little(sdxl: Footprint) -> None:
+    peaks = {plan.name: sdxl.peak(plan) for plan in PLANS}
+    assert peaks.pop("int8") < peaks["encoder-offload"]
+    assert list(peaks.values()) == sorted(peaks.values(), reverse=True)
+
+
+def test_live_bytes_are_counted_from_an_operation_to_the_end_of_its_result() -> None:
+    layers = torch.nn.Sequential(*(torch.nn.Linear(100, 100, bias=False) for _ in range(5)))
+    row = torch.zeros(10, 100)
+    assert live_bytes(layers, lambda: layers(row)) == 2 * row.nbytes
+    assert live_bytes(layers, lambda: [layers(row) for _ in range(3)]) == 4 * row.nbytes
+
+
+def picture(model: PhotoMaker) -> np.ndarray:
+    engine = StepEngine(model)
+    features = model.encode_photos([Image.open(path).convert("RGB") for path in PHOTOS])
+    conditioning = engine.condition("a man img in a memory plan", "blurry", features)
+    generation = engine.begin(conditioning, GenerationSettings(128, 128, steps=3, seed=1))
+    while not generation.is_done:
+        engine.step([generation])
+    return np.asarray(engine.finish(generation)).astype(int)
+
+
+def loaded(plan: str, **options: Any) -> PhotoMaker:
+    return load_photomaker(
+        str(TINY_BASE), TINY_ADAPTER, hardware=CPU, memory_plan=PLANS_BY_NAME[plan], fuse_lora=True, **options
+    )
+
+
+def test_plans_draw_the_picture_of_the_full_one() -> None:
+    """Tiles blend at their seams, offloading changes nothing, eight bits round: mean differences in levels of 255."""
+    full, tiled, encoder_offload, int8, halved = (
+        picture(loaded(name)) for name in ("full", "tiled", "encoder-offload", "int8", "fp8")
+    )
+    assert np.abs(full - tiled).mean() < 15
+    assert np.array_equal(tiled, encoder_offload)
+    assert 0 < np.abs(tiled - int8).mean() < np.abs(tiled - halved).mean() < 5
+
+
+def test_parked_encoders_are_home_again_after_their_work() -> None:
+    model = loaded("encoder-offload")
+    assert model.base.text.offload is not None
+    before = picture(model)
+    assert np.array_equal(before, picture(model))
+    assert model.base.text.device.type == "cpu"
+
+
+def test_eight_bits_halve_the_unet() -> None:
+    whole = loaded("full").base.unet
+    halved = loaded("fp8").base.unet
+    assert halved.mid_block.resnets[0].conv1.weight.element_size() == 1
+    assert sum(one.nbytes for one in halved.parameters()) < 0.4 * sum(one.nbytes for one in whole.parameters())
+
+
+def test_int8_weights_take_what_was_expected_and_leave_loras_switchable() -> None:
+    model = load_photomaker(str(TINY_BASE), TINY_ADAPTER, hardware=CPU, memory_plan=PLANS_BY_NAME["int8"])
+    assert model.footprint is not None
+    plain = loaded("full").base.unet
+    assert weight_bytes(loaded("int8").base.unet) == pytest.approx(model.footprint.int8_unet, rel=0.02)
+    assert weight_bytes(loaded("int8").base.unet) < 0.7 * weight_bytes(plain)
+    with_lora = picture(model)
+    model.base.pipeline.disable_lora()
+    assert np.abs(picture(model) - with_lora).mean() > 0
+
+
+def test_int8_without_torchao_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"photomaker-bot\[int8\]"):
+        loaded("int8")
+
+
+@pytest.mark.parametrize("plan", ["model-offload", "sequential-offload"])
+def test_offload_without_a_gpu_is_refused(plan: str) -> None:
+    with pytest.raises(ModelError, match="no GPU here"):
+        loaded(plan)
+
+
+def test_eight_bits_beside_unfused_loras_are_refused() -> None:
+    with pytest.raises(ModelError, match="PHOTOMAKER_FUSE_LORA"):
+        load_photomaker(str(TINY_BASE), TINY_ADAPTER, hardware=CPU, memory_plan=PLANS_BY_NAME["fp8"])
+
+
+def test_a_model_without_a_plan_takes_the_batch_it_is_told() -> None:
+    model = PhotoMaker(load_base(str(TINY_BASE), CPU), load_adapter(TINY_ADAPTER))
+    assert model.largest_batch(7) == 7
+    assert loaded("full").largest_batch(3) == 3

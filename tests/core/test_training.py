@@ -1,0 +1,261 @@
+"""The code that trains the real model, on a folder of pictures and a tiny random SDXL."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import CLIPVisionModel
+
+from photomaker_core.cli import main as cli
+from photomaker_core.errors import UserError
+from photomaker_core.loading.adapter import load_adapter
+from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.nano.captions import caption
+from photomaker_core.nano.portrait_set import identity_number, scene_number
+from photomaker_core.nano.portraits import draw
+from photomaker_core.training.consistency_stage import ConsistencyStage
+from photomaker_core.training.lora import LORA_FILE
+from photomaker_core.training.photo_folder import FolderPictures
+from photomaker_core.training.pictures import Example
+from tests.support.tiny_model import NEWTON, TINY_ADAPTER, TINY_BASE
+
+SDXL_CONFIG = Path(__file__).parents[2] / "configs" / "sdxl-v1.yaml"
+SIDE_PX = 64
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two people with three pictures each, and one with a single picture."""
+    folder = tmp_path / "dataset"
+    for person, count in ((1, 3), (2, 3), (3, 1)):
+        home = folder / f"person-{person}"
+        home.mkdir(parents=True)
+        for number in range(count):
+            identity, scene = identity_number(person), scene_number(person, number)
+            picture, mask = draw(identity, scene)
+            picture.save(home / f"{number}.jpg")
+            mask.save(home / f"{number}.mask.png")
+            (home / f"{number}.txt").write_text(caption(identity, scene, Random(0), describe_identity=True))
+    return folder
+
+
+@pytest.fixture
+def pictures(dataset: Path, tiny_model: PhotoMaker) -> FolderPictures:
+    return FolderPictures(dataset, tiny_model.base.vae, SIDE_PX)
+
+
+def configuration(dataset: Path, tmp_path: Path) -> dict[str, Any]:
+    """The shipped SDXL configuration, pointed at a tiny base and a folder of drawn pictures."""
+    CLIPVisionModel(load_adapter(TINY_ADAPTER).id_encoder.vision_model.config).save_pretrained(tmp_path / "vision")
+    config: dict[str, Any] = yaml.safe_load(SDXL_CONFIG.read_text())
+    config["data"] |= {"folder": str(dataset), "side_px": SIDE_PX}
+    config["inputs"] = {"base": str(TINY_BASE), "vision": str(tmp_path / "vision")}
+    config["loop"] |= {"steps": 2, "batch_size": 2, "warmup_steps": 1, "log_every": 1}
+    return config
+
+
+def train(config: dict[str, Any], tmp_path: Path) -> int:
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return cli.main(["train", str(path), "--work", str(tmp_path / "runs")])
+
+
+def test_the_sdxl_configuration_is_the_papers() -> None:
+    config = yaml.safe_load(SDXL_CONFIG.read_text())
+    loop, options = config["loop"], config["options"]
+    assert 8 * loop["batch_size"] * loop["gradient_accumulation"] == 48
+    assert (config["learning_rate"], options["id_learning_rate"]) == (1e-4, 1e-5)
+    assert (options["lora_rank"], options["null_text"], options["masked_loss"]) == (64, 0.1, 0.5)
+    assert (options["most_id_photos"], config["data"]["side_px"]) == (4, 1024)
+
+
+def test_it_trains_an_adapter_that_draws(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    assert train(config, tmp_path) == 0
+    adapter = tmp_path / "runs" / "sdxl-v1" / "export" / "photomaker-v1.safetensors"
+    weights = load_file(adapter)
+    moved = [name for name in weights if name.endswith("lora.up.weight") and weights[name].abs().max() > 0]
+    assert moved
+    assert len(moved) == sum(name.endswith("lora.up.weight") for name in weights)
+    out = tmp_path / "out"
+    arguments = ["--base", str(TINY_BASE), "--adapter", str(adapter), "--steps", "2", "--out", str(out)]
+    assert cli.main(["generate", "--identity", str(NEWTON[0]), "--prompt", "a man img", *arguments]) == 0
+    assert len(list(out.iterdir())) == 1
+
+
+def test_one_process_trains_in_one_precision_after_the_other(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    config["options"]["base_dtype"] = "fp32"
+    for precision in ("no", "bf16"):
+        config["output"] = config["loop"]["mixed_precision"] = precision
+        assert train(config, tmp_path) == 0
+
+
+def test_the_rest_of_the_vision_tower_is_trained_too(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    before = load_file(tmp_path / "vision" / "model.safetensors")
+    config["options"]["id_learning_rate"] = 1e-2
+    assert train(config, tmp_path) == 0
+    after = load_file(tmp_path / "runs" / "sdxl-v1" / "export" / "photomaker-v1.safetensors")
+    name = "encoder.layers.0.self_attn.q_proj.weight"
+    old = next(value for key, value in before.items() if key.endswith(name))
+    new = after[f"id_encoder.vision_model.{name}"].float()
+    assert (old - new).abs().max() > 1e-3
+
+
+def test_training_goes_on_from_an_adapter_with_its_lora(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    assert train(config, tmp_path) == 0
+    start = "sdxl-v1/export/photomaker-v1.safetensors"
+    again = config | {"output": "again", "inputs": {"base": str(TINY_BASE), "start": start}, "learning_rate": 0.0}
+    again["options"] |= {"id_learning_rate": 0.0}
+    assert train(again, tmp_path) == 0
+    first, second = (load_file(tmp_path / "runs" / run / "export" / Path(start).name) for run in ("sdxl-v1", "again"))
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        torch.testing.assert_close(second[name], weight, msg=name)
+    again["output"], again["options"]["lora_rank"] = "other", 4
+    assert train(again, tmp_path) == 2
+
+
+def test_an_ablated_adapter_is_another(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    exports = []
+    for name, option in (("whole", {}), ("average", {"average_photos": True}), ("blind", {"fuse_class_word": False})):
+        changed = config | {"output": name, "options": config["options"] | option | {"id_learning_rate": 1e-3}}
+        assert train(changed, tmp_path) == 0
+        exports.append(load_file(tmp_path / "runs" / name / "export" / "photomaker-v1.safetensors"))
+    weight = "id_encoder.fuse_module.mlp1.fc1.weight"
+    whole, average, blind = (one[weight].float() for one in exports)
+    assert (whole - average).abs().max() > 1e-4
+    assert (whole - blind).abs().max() > 1e-4
+    tower = config | {"output": "tower", "inputs": {"base": str(TINY_BASE), "vision": str(TINY_ADAPTER)}}
+    assert train(tower, tmp_path) == 0
+
+
+def test_a_base_is_distilled_into_a_lora_that_draws_in_few_steps(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    config |= {"stage": "consistency", "output": "lcm", "inputs": {"base": str(TINY_BASE)}}
+    config["options"] = {"lora_rank": 4, "guidance": [2.0, 3.0]}
+    assert train(config, tmp_path) == 0
+    weights = load_file(tmp_path / "runs" / "lcm" / "export" / LORA_FILE)
+    assert all(value.abs().max() > 0 for name, value in weights.items() if ".lora_B." in name or ".lora.up." in name)
+    assert len(weights) > 40
+    lora, out = tmp_path / "runs" / "lcm" / "export" / LORA_FILE, tmp_path / "out"
+    arguments = ["--base", str(TINY_BASE), "--adapter", str(TINY_ADAPTER), "--out", str(out), "--lora", str(lora)]
+    few = ["--scheduler", "lcm", "--steps", "4", "--guidance", "1"]
+    assert cli.main(["generate", "--identity", str(NEWTON[0]), "--prompt", "a man img", *arguments, *few]) == 0
+    assert len(list(out.iterdir())) == 1
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction"])
+def test_the_teacher_splits_latents_and_steps_by_the_solver(
+    pictures: FolderPictures, tiny_model: PhotoMaker, predicts: str
+) -> None:
+    pipeline = copy.deepcopy(tiny_model.base.pipeline)
+    pipeline.unload_lora_weights()
+    pipeline.scheduler.register_to_config(prediction_type=predicts)
+    stage = ConsistencyStage(pipeline, pictures, 1e-3, lora_rank=2)
+    text = tiny_model.base.text.encode("a man")
+    noisy, timesteps, zero = torch.randn(1, 4, 8, 8), torch.tensor([499]), torch.tensor([0])
+    with torch.no_grad():
+        clean, noise = stage._clean_and_noise(noisy, timesteps, text)
+        signal, spread = stage._signal_and_spread(timesteps)
+        torch.testing.assert_close(signal * clean + spread * noise, noisy)
+        stays = stage._teacher_step(noisy, timesteps, timesteps, text, torch.ones(1, 1, 1, 1))
+        torch.testing.assert_close(stays, noisy)
+        torch.testing.assert_close(stage._consistent(noisy, zero, text), noisy)
+
+
+def test_people_with_one_picture_are_left_out(pictures: FolderPictures) -> None:
+    examples = pictures.random_examples(50, Random(0))
+    assert {example.identity for example in examples} == {0, 1}
+    for example in examples:
+        photos = pictures.id_photos(example, Random(1), most=4)
+        assert 1 <= len(photos) <= 2
+        assert example not in photos
+        assert {photo.identity for photo in photos} == {example.identity}
+
+
+def test_targets_come_with_masks_of_their_latents_size(pictures: FolderPictures) -> None:
+    examples = [Example(0, 0), Example(1, 2)]
+    latents, masks = pictures.latents(examples), pictures.masks(examples)
+    assert masks.shape == (2, 1, *latents.shape[2:])
+    assert 0.15 < float(masks.mean()) < 0.9
+    assert torch.isfinite(latents).all()
+
+
+def test_id_photos_show_the_person_on_a_plain_colour(dataset: Path, tiny_model: PhotoMaker) -> None:
+    for path in (dataset / "person-1").glob("*.jpg"):
+        Image.new("RGB", (100, 100), (255, 0, 0)).save(path.with_suffix(".png"))
+        path.unlink()
+        mask = Image.new("L", (100, 100), 0)
+        mask.paste(255, (40, 40, 60, 60))
+        mask.save(path.with_suffix(".mask.png"))
+    pictures = FolderPictures(dataset, tiny_model.base.vae, SIDE_PX)
+    pixels = pictures.id_pixels([Example(0, 0)], 24, Random(0))[0].permute(1, 2, 0)
+    person, corner = pixels[12, 12], pixels[0, 0]
+    assert torch.allclose(pixels[6:18, 6:18].mean((0, 1)), person, atol=0.1), "the person fills the middle"
+    assert torch.allclose(pixels[:2].mean((0, 1)), corner, atol=0.1), "the background is one colour"
+    assert (person - corner).abs().max() > 0.3
+    other = pictures.id_pixels([Example(0, 0)], 24, Random(1))[0].permute(1, 2, 0)
+    assert (other[0, 0] - corner).abs().max() > 0.1, "which changes from time to time"
+
+
+def test_a_picture_without_mask_counts_whole(dataset: Path, tiny_model: PhotoMaker) -> None:
+    for path in dataset.glob("*/*.mask.png"):
+        path.unlink()
+    pictures = FolderPictures(dataset, tiny_model.base.vae, SIDE_PX)
+    assert pictures.masks([Example(0, 0)]).min() == 1
+    assert pictures.id_pixels([Example(0, 0)], 24, Random(0)).shape == (1, 3, 24, 24)
+
+
+def test_a_wrong_dataset_is_answered_with_one_sentence(dataset: Path, tiny_model: PhotoMaker) -> None:
+    def problem() -> str:
+        with pytest.raises(UserError) as caught:
+            FolderPictures(dataset, tiny_model.base.vae, SIDE_PX).latents([Example(0, 0)])
+        return str(caught.value)
+
+    first = dataset / "person-1" / "0.jpg"
+    content, text = first.read_bytes(), first.with_suffix(".txt").read_text()
+    first.write_bytes(content[:200])
+    assert "0.jpg cannot be read" in problem()
+    first.with_suffix(".txt").write_text("a red hat")
+    assert "0.txt cannot be used" in problem()
+    first.with_suffix(".txt").unlink()
+    assert "has no caption 0.txt" in problem()
+    first.with_suffix(".txt").write_text(text)
+    for person in dataset.iterdir():
+        shutil.rmtree(person)
+    assert "holds nobody with two pictures" in problem()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"data": {"folder": "nowhere"}}, "which does not exist"),
+        ({"options": {"lora_rank": 4, "id_learning_rate": 1e-5, "base_dtype": "int1"}}, "must be one of fp32"),
+        ({"loop": {"steps": 1, "batch_size": 1}}, "needs loop.mixed_precision"),
+        ({"options": {"id_learning_rate": 1e-5}}, "lacks options.lora_rank"),
+    ],
+)
+def test_a_wrong_configuration_is_answered_with_one_sentence(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], sentence: str
+) -> None:
+    assert train(configuration(dataset, tmp_path) | change, tmp_path) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_masks_are_the_share_of_the_person(pictures: FolderPictures, dataset: Path) -> None:
+    drawn = np.asarray(Image.open(dataset / "person-1" / "0.mask.png")) / 255
+    assert float(pictures.masks([Example(0, 0)]).mean()) == pytest.approx(drawn.mean(), abs=0.01)

@@ -1,0 +1,84 @@
+"""The demo as a new user meets it: its page in Chromium, its store between two starts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.demo_page import CHROMIUM, Channel, chromium_page, demo_command, running_demo
+from tests.support.tiny_model import NEWTON
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; set CHROMIUM to its path"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with chromium_page() as opened:
+        yield opened
+
+
+def test_add_draw_and_mix_on_the_page(page: Page, tmp_path: Path) -> None:
+    with running_demo(tmp_path / "demo") as address:
+        page.goto(address)
+        channel = Channel(page)
+        page.get_by_text("a simulated Discord").first.wait_for()
+        channel.use("identity add", name="newton", consent="Fictional person or work of art", photo=NEWTON)
+        page.get_by_text("with 4 photos").first.wait_for()
+        sample = sorted((tmp_path / "demo" / "samples").iterdir())
+        channel.use("identity add", name="ada", consent="Fictional person or work of art", photo=sample[:2])
+        page.get_by_text("with 2 photos").first.wait_for()
+        channel.use("imagine", prompt="a man img in a red hat", identity="newton")
+        pictures = page.locator("img.attachment-image[alt^='picture-']")
+        pictures.nth(0).wait_for()
+        channel.use("mix", id1="newton", id2="ada")
+        pictures.nth(1).wait_for()
+        for number in (0, 1):
+            expect(pictures.nth(number)).to_have_js_property("naturalWidth", 128, timeout=60_000)
+        page.get_by_role("button", name="Again").last.click()
+        pictures.nth(2).wait_for()
+        page.screenshot(path=os.environ.get("DEMO_SCREENSHOT", tmp_path / "page.png"))
+
+
+def test_three_clicks_to_a_picture_and_three_people_to_be(page: Page, tmp_path: Path) -> None:
+    with running_demo(tmp_path) as address:
+        page.goto(address)
+        page.get_by_role("button", name="Add the sample people").click()
+        page.get_by_text("You can draw").first.wait_for()
+        page.get_by_role("button", name="Draw ada", exact=True).click()
+        pictures = page.locator("img.attachment-image[alt^='picture-']")
+        pictures.first.wait_for()
+        page.get_by_role("button", name="Vary a little").click()
+        pictures.nth(1).wait_for()
+        channel = Channel(page)
+        channel.view_as("admin", without="You can draw")
+        channel.use("admin show")
+        page.get_by_text("Drawing is on").first.wait_for()
+
+
+def test_a_second_start_knows_what_the_first_one_stored(page: Page, tmp_path: Path) -> None:
+    with running_demo(tmp_path) as address:
+        page.goto(address)
+        Channel(page).use("identity add", name="newton", consent="Fictional person or work of art", photo=NEWTON[:1])
+        page.get_by_text("with 1 photo").first.wait_for()
+    with running_demo(tmp_path) as address:
+        page.goto(address)
+        Channel(page).use("identity list")
+        page.get_by_text("1 photo, added").first.wait_for()
+
+
+def test_a_port_in_use_gets_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(demo_command(tmp_path, port), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert f"Port {port} cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr

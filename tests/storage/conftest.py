@@ -1,0 +1,33 @@
+"""A database in a file, and its stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage import Database, IdentityStore, JobStore
+from tests.support.database import url
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+async def database(file: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(url(file))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def identities(database: Database) -> IdentityStore:
+    return IdentityStore(database)
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobStore:
+    return JobStore(database)
