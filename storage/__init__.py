@@ -3,7 +3,7 @@
 from storage.database import Database
 from storage.errors import NotFoundError, StorageError
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, StoredPhoto
-from storage.jobs import JobRecord, JobStore, NewJob, NewResult, PastJob
+from storage.jobs import JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
 from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
 from storage.privacy import Overview, PrivacyStore, UserData
 from storage.servers import Rules, ServerStore
@@ -13,6 +13,7 @@ __all__ = [
     "Database",
     "IdentityInfo",
     "IdentityStore",
+    "JobLimits",
     "JobRecord",
     "JobStore",
     "NamedPrompt",

@@ -27,6 +27,14 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
+class JobLimits:
+    """The most that a member may have at once and in the last 24 hours; ``None`` is without limit."""
+
+    open_jobs: int | None = None
+    pictures_a_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobRecord:
     """An accepted job; ``state`` is queued, running, done, failed or cancelled."""
 
