@@ -13,16 +13,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
 import discord
 
 from bot.config import ConfigError, Settings, load_settings
+from bot.tools.stop_signals import exit_on_signal, until_stopped
 from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
 from storage import StorageError
 
+_LAST_PORT = 65_535
 REFUSED_LOGIN = (
     "Discord does not accept this token. Copy it anew from https://discord.com/developers/applications "
     "(Bot > Reset Token) into DISCORD_TOKEN."
+)
+UNREACHABLE = (
+    "Discord cannot be reached ({reason}). Check this machine's network, its proxy and its clock, and "
+    "https://discordstatus.com, then start again."
 )
 MISSING_LOGIN = (
     "There is no Discord token. Set DISCORD_TOKEN in the environment or in .env "
@@ -37,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = commands.add_parser("run", help="run the bot with the token in DISCORD_TOKEN")
     run.set_defaults(command=_run)
     demo = commands.add_parser("demo", help="try the bot in the browser, with no token and no network")
-    demo.add_argument("--port", type=int, default=0, help="port of the page (default: any free one)")
+    demo.add_argument("--port", type=_port, default=0, help="port of the page (default: any free one)")
     demo.add_argument("--data", type=Path, default=Path("data/demo"), help="where the demo's database lies")
     demo.add_argument("--no-browser", action="store_true", help="do not open a browser")
     demo.set_defaults(command=_demo)
@@ -58,16 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a whole number from 0 to {_LAST_PORT}; {text!r} is not")
+    return int(text)
+
+
 def _run(_options: argparse.Namespace) -> int:
     settings = load_settings()
     if settings.discord_token is None:
         raise ConfigError(MISSING_LOGIN)
+    exit_on_signal()
     quiet_libraries()
     _log_to_stderr(settings.log_level)
-    try:
-        asyncio.run(_serve(settings, settings.discord_token.get_secret_value()))
-    except discord.LoginFailure as error:
-        raise ConfigError(REFUSED_LOGIN) from error
+    asyncio.run(until_stopped(_serve(settings, settings.discord_token.get_secret_value())))
     return 0
 
 
@@ -75,16 +86,23 @@ async def _serve(settings: Settings, token: str) -> None:
     from bot.app import PhotoMakerBot
 
     async with PhotoMakerBot(settings) as bot:
-        await bot.start(token)
+        try:
+            await bot.start(token)
+        except discord.LoginFailure as error:
+            raise ConfigError(REFUSED_LOGIN) from error
+        except (aiohttp.ClientError, discord.DiscordServerError, discord.GatewayNotFound, OSError) as error:
+            raise ConfigError(UNREACHABLE.format(reason=str(error) or type(error).__name__)) from error
 
 
 def _demo(options: argparse.Namespace) -> int:
+    exit_on_signal()
     quiet_libraries()
     from bot.tools.demo import serve_demo
 
     _log_to_stderr("ERROR")
     settings = load_settings(env_file=None, database_url=f"sqlite+aiosqlite:///{options.data / 'demo.db'}")
-    asyncio.run(serve_demo(settings, options.data, options.port, open_browser=not options.no_browser))
+    serving = serve_demo(settings, options.data, options.port, open_browser=not options.no_browser)
+    asyncio.run(until_stopped(serving))
     return 0
 
 

@@ -11,7 +11,7 @@ import contextlib
 import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import discord
 from aiohttp import web
@@ -19,16 +19,13 @@ from discord import ui
 
 from bot.app import PhotoMakerBot
 from bot.config import ConfigError, Settings
+from bot.tools.demo_publication import Publication
 from bot.views.identity_forms import FICTION
 from bot.views.persistent import PersistentView
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
 from photomaker_core.nano.portraits import draw
 
-if TYPE_CHECKING:
-    from simcord.preview import Preview
-
 _HOST: Final = "127.0.0.1"
-_REFRESH_S: Final = 0.7
 _SETTLE_TIMEOUT_S: Final = 60.0
 _SAMPLE_PEOPLE: Final = {"ada": 3, "noah": 1}
 _SAMPLE_PHOTOS: Final = 4
@@ -47,7 +44,7 @@ You are {members}; switch between them above. The last one may use `/admin`.
 
 
 async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browser: bool) -> None:
-    """Serve the page until interrupted; ``port`` 0 takes any free one.
+    """Serve the page until it is closed or the task is cancelled; ``port`` 0 takes any free one.
 
     What members store is kept in ``folder`` and is there again at the next start. Raises
     :class:`ConfigError` when SimCord is not installed or the port is taken.
@@ -56,7 +53,12 @@ async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browse
         import simcord
     except ImportError as error:
         raise ConfigError("The demo needs SimCord. Install it with: pip install 'photomaker-bot[demo]'") from error
-    samples = await asyncio.to_thread(write_samples, folder / "samples")
+    try:
+        samples = await asyncio.to_thread(write_samples, folder / "samples")
+    except OSError as error:
+        raise ConfigError(
+            f"The demo cannot write to {folder} ({error.strerror}). Choose another place: --data DIR"
+        ) from error
     bot = PhotoMakerBot(settings)
     try:
         async with simcord.run(bot, settle_timeout=_SETTLE_TIMEOUT_S, check_errors=False) as env:
@@ -77,9 +79,12 @@ async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browse
                 print(f"ready: {url}", flush=True)
                 if open_browser:
                     await asyncio.to_thread(_open_browser, url)
-                progress = asyncio.create_task(_show_progress(bot, preview))
-                await preview.wait_closed()
-                progress.cancel()
+                publication = Publication(preview, channel)
+                publishing = asyncio.create_task(publication.keep_current(lambda: bot.jobs.open_count > 0))
+                try:
+                    await preview.wait_closed()
+                finally:
+                    publishing.cancel()
     finally:
         await bot.close()
 
@@ -148,20 +153,6 @@ async def _front(page_url: str, port: int) -> AsyncIterator[str]:
         yield f"http://{_HOST}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-
-async def _show_progress(bot: PhotoMakerBot, preview: Preview) -> None:
-    """Republish the page while jobs run: SimCord itself only does so after a member's action."""
-    from simcord import SetupError
-
-    was_busy = False
-    while True:
-        await asyncio.sleep(_REFRESH_S)
-        is_busy = bot.jobs.open_count > 0
-        if is_busy or was_busy:
-            with contextlib.suppress(SetupError):
-                await preview.refresh()
-                was_busy = is_busy
 
 
 def _open_browser(url: str) -> None:

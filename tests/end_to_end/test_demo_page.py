@@ -59,9 +59,27 @@ def test_three_clicks_to_a_picture_and_three_people_to_be(page: Page, tmp_path: 
         page.get_by_role("button", name="Vary a little").click()
         pictures.nth(1).wait_for()
         channel = Channel(page)
-        channel.view_as("admin", without="You can draw")
+        channel.view_as("admin")
+        expect(page.get_by_text("You can draw")).to_have_count(0)
         channel.use("admin show")
         page.get_by_text("Drawing is on").first.wait_for()
+
+
+def test_choices_made_while_a_picture_is_drawn_are_never_lost(page: Page, tmp_path: Path) -> None:
+    """The page is published again and again meanwhile; each choice must win, whenever it comes."""
+    with running_demo(tmp_path) as address:
+        page.goto(address)
+        page.get_by_role("button", name="Add the sample people").click()
+        page.get_by_text("You can draw").first.wait_for()
+        channel = Channel(page)
+        channel.use("imagine", prompt="a woman img", identity="ada", steps="100", count="4")
+        page.get_by_role("button", name="Cancel").first.wait_for()
+        for turn in range(12):
+            channel.view_as(("friend", "you")[turn % 2])
+            page.wait_for_timeout(150 * (turn % 4))
+        expect(page.get_by_text("outcome")).to_have_count(0)
+        page.get_by_role("button", name="Cancel").first.click()
+        page.get_by_text("Cancelled.").first.wait_for()
 
 
 def test_a_second_start_knows_what_the_first_one_stored(page: Page, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,17 +37,43 @@ def demo_command(folder: Path, port: int = 0) -> list[str]:
 
 @contextmanager
 def running_demo(folder: Path) -> Iterator[str]:
-    """Start the demo as ``make demo`` does, yield the printed address, and stop it as Ctrl+C does."""
-    process = subprocess.Popen(demo_command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    ready = process.stdout.readline()
-    try:
-        assert ready.startswith("ready: http://127.0.0.1:"), process.communicate()[1]
-        yield ready.removeprefix("ready: ").strip()
-    finally:
+    """Start the demo as ``make demo`` does, yield the printed address, and stop it as Ctrl+C does.
+
+    Nothing of it is left running, whatever happens meanwhile.
+    """
+    with started(demo_command(folder)) as process:
+        yield address_of(process)
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=60)
-    assert complaints == ""
+        assert complaints == ""
+        assert process.returncode == 0
+
+
+@contextmanager
+def started(command: list[str], *, ignoring: signal.Signals | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A process in a session of its own, which ends with the block; it may inherit an ignored signal."""
+    before = None if ignoring is None else signal.signal(ignoring, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+    finally:
+        if ignoring is not None:
+            signal.signal(ignoring, before)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    """Wait until a demo prints its address."""
+    assert process.stdout is not None
+    ready = process.stdout.readline()
+    assert ready.startswith("ready: http://127.0.0.1:"), process.communicate()[1]
+    return ready.removeprefix("ready: ").strip()
 
 
 @dataclass
@@ -73,10 +100,15 @@ class Channel:
                     page.locator(f".command-suggestion[data-value='{value}']").click()
         page.locator("#send-message").click()
 
-    def view_as(self, name: str, *, without: str) -> None:
-        """Become another member, and wait until the page no longer shows what only the one before could see."""
-        self.page.locator("#viewer-picker").select_option(label=name)
-        expect(self.page.get_by_text(without)).to_have_count(0, timeout=60_000)
+    def view_as(self, name: str) -> None:
+        """Become another member; the page must be theirs and stay so."""
+        picker = self.page.locator("#viewer-picker")
+        member = picker.get_by_role("option", name=name, exact=True).get_attribute("value")
+        assert member is not None
+        picker.select_option(member)
+        settled = re.compile("Viewer switched|Action completed|Viewport updated")
+        expect(self.page.locator("#action-status")).to_have_text(settled, timeout=60_000)
+        expect(picker).to_have_value(member, timeout=60_000)
 
     def _option(self, selector: str, name: str) -> Locator:
         """The field of an option; an optional one is added to the command first."""

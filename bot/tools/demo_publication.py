@@ -1,0 +1,71 @@
+"""Publishes the demo's page while jobs run, and never while a visitor's action is under way. Called by the demo.
+
+SimCord publishes the page after a member's action only. It binds an action to the publication that the visitor saw and
+refuses one that comes together with another operation: a click that met a publication of ours was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from simcord import ChannelHandle
+    from simcord.preview import Preview
+
+_LOOK_EVERY_S: Final = 0.7
+
+
+class Publication:
+    """Lets visitors' actions and publications of ``channel`` take turns. Make one as soon as the preview is open."""
+
+    def __init__(self, preview: Preview, channel: ChannelHandle) -> None:
+        self._preview, self._channel = preview, channel
+        self._turn = asyncio.Lock()
+        # SimCord has no public hook before an action; the demo's test in a browser fails when this one goes.
+        page_server: Any = preview
+        self._act, self._page_of = page_server._action, page_server._get_page
+        page_server._action = self._act_in_turn
+
+    async def keep_current(self, is_busy: Callable[[], bool]) -> None:
+        """Publish whenever the channel's messages have changed, for as long as something is being drawn."""
+        shown = self._messages()
+        was_busy = False
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            busy = is_busy()
+            if not (busy or was_busy):
+                continue
+            was_busy = busy
+            async with self._turn:
+                seen = self._messages()
+                if seen != shown:
+                    await self._publish()
+                    shown = self._messages()
+
+    async def _publish(self) -> None:
+        from simcord import SetupError
+
+        with contextlib.suppress(SetupError):
+            await self._preview.refresh()
+
+    async def _act_in_turn(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Hand an action on, as one that belongs to the page as it is published now.
+
+        A repeated request keeps what it was sent with, by which SimCord knows it again.
+        """
+        async with self._turn:
+            page = self._page_of(context_id)
+            is_new = body.get("sequence") == page.last_sequence + 1
+            if is_new and isinstance(body.get("published_revision"), int):
+                body = {**body, "published_revision": page.revision}
+            done: dict[str, Any] = await self._act(context_id, body)
+            return done
+
+    def _messages(self) -> Hashable:
+        return tuple(
+            (message.id, message.edited_at, message.content, tuple(one.id for one in message.attachments))
+            for message in self._channel.history()
+        )
