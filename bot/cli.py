@@ -18,6 +18,7 @@ import discord
 
 from bot.config import ConfigError, Settings, load_settings
 from bot.tools.stop_signals import exit_on_signal, until_stopped
+from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
 from storage import StorageError
@@ -39,6 +40,7 @@ MISSING_LOGIN = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. What the operator can mend is one sentence on stderr."""
+    bound_spinning()
     parser = argparse.ArgumentParser(prog="photomaker-bot", description="PhotoMaker as a Discord bot.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the bot with the token in DISCORD_TOKEN")

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from photomaker_core.cli import bench, evaluate
 from photomaker_core.cli.speed_options import add_speed_levers
+from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
 from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
@@ -31,6 +32,7 @@ _DREAMBOOTH: Final = Path("dreambooth")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A user's mistake is one sentence on stderr and status 2."""
+    bound_spinning()
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from photomaker_core.conditioning.stacking import Conditioning, condition
+from photomaker_core.cpu_threads import CpuThreads
 from photomaker_core.errors import SettingsError
 from photomaker_core.images.preprocessing import tensor_to_images
 from photomaker_core.loading.photomaker import PhotoMaker
@@ -58,6 +59,7 @@ class StepEngine:
     def __init__(self, model: PhotoMaker) -> None:
         self.model = model
         self._colours: LatentColours | None = None
+        self._threads = CpuThreads(torch.get_num_threads(), torch.set_num_threads)
 
     def condition(self, prompt: str, negative_prompt: str | None, id_features: Tensor | None) -> Conditioning:
         """Embed a request once; ``id_features`` is [N, T, D], or ``None`` for a picture of nobody.
@@ -126,6 +128,7 @@ class StepEngine:
             raise ValueError("these generations differ in latent shape or style LoRAs and cannot share a step")
         if any(generation.is_done for generation in generations):
             raise ValueError("a generation that is done cannot be stepped")
+        self._threads.adapt()
         self.model.activate_loras(generations[0].settings.style_loras)
         predictions = self._predict_noise(generations)
         for generation in generations:
