@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test bench docs texts demo clean-demo clean
+.PHONY: help install lint test bench gpu-check docs texts demo clean-demo clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ bench: $(INSTALLED) ## Measure speed and memory beside a plain pipeline (five to
 	$(BIN)/photomaker bench
 	$(BIN)/python -m storage.benchmark
 	$(BIN)/python -m bot.tools.benchmark
+
+gpu-check: $(INSTALLED) ## Measure speed, memory plans and half precision on a CUDA card (three to ten minutes)
+	$(BIN)/python scripts/gpu_check
 
 docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the code
 	$(BIN)/photomaker-bot commands > docs/commands.md

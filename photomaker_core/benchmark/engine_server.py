@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 
-import torch
 from PIL import Image
 from torch import Tensor
 
+from photomaker_core.benchmark.timing import now_s
 from photomaker_core.benchmark.workload import Publish, Request, Server
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.models.vae import Decoding
@@ -110,6 +109,4 @@ class TimedEngine(StepEngine):
         self.clock.unet_s += self._now() - started_s
 
     def _now(self) -> float:
-        if self.model.base.hardware.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
+        return now_s(self.model.base.hardware.device)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-import torch
 from PIL import Image
 
 from photomaker_core.benchmark.engine_server import EngineServer, TimedEngine
 from photomaker_core.benchmark.pipeline_server import PlainServer
+from photomaker_core.benchmark.timing import median_s
 from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Run, Server, percentile, poisson
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import GenerationSettings
@@ -112,29 +111,29 @@ class Benchmark:
         """Seconds a picture inside UNet and VAE and outside both: one member, and eight at once."""
         found: Figures = {}
         for name, members in ((PLAIN, 1), (ENGINE, 1), (ENGINE, max(MEMBERS))):
-            shares = []
-            for seed in range(self.runs):
-                engine = TimedEngine(self.model)
-                server = self._server(name, engine)
-                each = max(1, _STEADY * self.pictures // members)
-                Run(server).members(1, 1, len(self.people), seed)
-                with engine.timed_unet() as clock:
-                    total_s = members * each / Run(server).members(members, each, len(self.people), seed)
-                pictures = members * each
-                shares.append(
-                    {
-                        "total": total_s / pictures,
-                        "unet": clock.unet_s / pictures,
-                        "vae": clock.vae_s / pictures,
-                        "outside": (total_s - clock.unet_s - clock.vae_s) / pictures,
-                        "outside_share": 1 - (clock.unet_s + clock.vae_s) / total_s,
-                        "roofline": clock.unet_s / total_s,
-                    }
-                )
+            each = max(1, _STEADY * self.pictures // members)
+            shares = [self.time_share(name, members, each, seed) for seed in range(self.runs)]
             found[f"{name}, {members} members"] = {
                 key: statistics.median(share[key] for share in shares) for key in shares[0]
             }
         return found
+
+    def time_share(self, name: str, members: int, each: int, seed: int) -> dict[str, float]:
+        """The same of one server and one run in which so many members ask for so many pictures ``each``."""
+        engine = TimedEngine(self.model)
+        server = self.server(name, engine)
+        Run(server).members(1, 1, len(self.people), seed)
+        with engine.timed_unet() as clock:
+            total_s = members * each / Run(server).members(members, each, len(self.people), seed)
+        pictures = members * each
+        return {
+            "total": total_s / pictures,
+            "unet": clock.unet_s / pictures,
+            "vae": clock.vae_s / pictures,
+            "outside": (total_s - clock.unet_s - clock.vae_s) / pictures,
+            "outside_share": 1 - (clock.unet_s + clock.vae_s) / total_s,
+            "roofline": clock.unet_s / total_s,
+        }
 
     def growth_with_id_photos(self) -> Figures:
         """Seconds to encode so many photos, once when they are added; to condition on them; and for one step."""
@@ -186,24 +185,14 @@ class Benchmark:
         return found
 
     def _servers(self) -> dict[str, Callable[[], Server]]:
-        return {name: partial(self._server, name) for name in (PLAIN, ENGINE)}
+        return {name: partial(self.server, name) for name in (PLAIN, ENGINE)}
 
-    def _server(self, name: str, engine: StepEngine | None = None) -> Server:
+    def server(self, name: str, engine: StepEngine | None = None) -> Server:
+        """A fresh server: :data:`PLAIN` or :data:`ENGINE`."""
         engine = engine or StepEngine(self.model)
         if name == PLAIN:
             return PlainServer(engine, self.people, self.settings)
         return EngineServer(engine, self.people, self.settings, self.max_batch)
 
     def _median_s(self, work: Callable[[], object]) -> float:
-        times = []
-        for _ in range(max(3, self.runs)):
-            self._finish_queued_work()
-            started_s = time.perf_counter()
-            work()
-            self._finish_queued_work()
-            times.append(time.perf_counter() - started_s)
-        return statistics.median(times)
-
-    def _finish_queued_work(self) -> None:
-        if self.model.base.hardware.device.type == "cuda":
-            torch.cuda.synchronize()
+        return median_s(self.model.base.hardware.device, work, max(3, self.runs))

@@ -42,7 +42,7 @@ def bench(options: argparse.Namespace) -> int:
     from photomaker_core.benchmark.figure_tables import write_report
     from photomaker_core.benchmark.measurements import Benchmark
     from photomaker_core.benchmark.memory_peaks import peaks
-    from photomaker_core.benchmark.random_sdxl import random_photomaker
+    from photomaker_core.benchmark.random_sdxl import RandomSdxl
     from photomaker_core.loading.photomaker import load_photomaker
     from photomaker_core.memory.unet_layout import LAYOUTS, PLAIN_LAYOUT
     from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
@@ -53,9 +53,11 @@ def bench(options: argparse.Namespace) -> int:
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1.")
 
+    random_sdxl = RandomSdxl(options.random_sdxl) if options.random_sdxl else None
+
     def load(plan: MemoryPlan | None, layout: UnetLayout = PLAIN_LAYOUT) -> PhotoMaker:
-        if options.random_sdxl:
-            return random_photomaker(options.random_sdxl, plan, layout)
+        if random_sdxl is not None:
+            return random_sdxl.photomaker(plan, layout)
         return load_photomaker(options.base, options.adapter, fuse_lora=True, memory_plan=plan, layout=layout)
 
     model = load(None)

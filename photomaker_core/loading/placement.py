@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from accelerate import cpu_offload
 
 from photomaker_core.errors import ModelError
 from photomaker_core.loading.base_model import BaseModel, Hardware
-from photomaker_core.memory.cpu_offload import CpuOffload
+from photomaker_core.memory.cpu_offload import CpuOffload, Home, take_turns
 from photomaker_core.memory.footprint import Footprint, footprint, weight_bytes
 from photomaker_core.memory.plans import MemoryPlan
 from photomaker_core.memory.quantization import quantize_to_int8
 from photomaker_core.models.id_encoder import IdEncoder
-from photomaker_core.models.vae import decode_in_tiles
+from photomaker_core.models.vae import decode_in_tiles, upcast_where_asked
 
 
 def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype) -> Footprint:
@@ -41,13 +43,15 @@ def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Ha
         raise ModelError(f"The memory plan {plan.name} moves parts between CPU and GPU; there is no GPU here.")
     base.hardware = hardware
     if plan.unet_weights == "int8":
-        quantize_to_int8(base.unet)
+        quantize_to_int8(base.unet, device)
     elif plan.unet_weights == "float8":
         base.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=hardware.dtype)
-    if plan.offload == "model":
-        base.pipeline.enable_model_cpu_offload(device=device)
-    elif plan.offload == "sequential":
-        base.pipeline.enable_sequential_cpu_offload(device=device)
+    upcast_where_asked(base.vae)
+    if plan.tiled_vae:
+        decode_in_tiles(base.vae)
+    evicted: Sequence[Home] = ()
+    if plan.offload != "none":
+        evicted = offload(base, plan, torch.device(device.type, device.index or 0))
     else:
         base.unet.to(device)
         base.vae.to(device)
@@ -56,10 +60,22 @@ def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Ha
         else:
             for encoder in base.text.encoders:
                 encoder.to(device)
-    if plan.tiled_vae:
-        decode_in_tiles(base.vae)
     if not plan.offloads_encoders:
         id_encoder.to(device)
         return None
     id_encoder.fuse_module.to(device)
-    return CpuOffload(device)
+    return CpuOffload(device, evicted)
+
+
+def offload(base: BaseModel, plan: MemoryPlan, device: torch.device) -> Sequence[Home]:
+    """Leave the base in CPU memory; its parts, or single layers of them, come to ``device`` while they run.
+
+    Returns the homes of parts that stay on the device until another is called.
+    """
+    base.text = replace(base.text, works_on=device)
+    parts = (*base.text.encoders, base.unet, base.vae)
+    if plan.offload == "model":
+        return take_turns(parts, device)
+    for part in parts:
+        cpu_offload(part, device)
+    return ()

@@ -177,7 +177,10 @@ class _FusedAttention(TorchFunctionMode):
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts storages from the operation that makes them to their end."""
+    """Counts storages from the operation that makes them to their end.
+
+    A convolution takes its input and output once more: cuDNN's kernels for tensor cores lay both out anew.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -192,6 +195,8 @@ class _LiveBytes(TorchDispatchMode):
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
                 self._count(leaf.untyped_storage())
+        if func is torch.ops.aten.convolution.default:
+            self.peak = max(self.peak, self._live + args[0].nbytes + result.nbytes)
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:

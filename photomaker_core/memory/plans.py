@@ -13,10 +13,10 @@ UnetWeights = Literal["plain", "int8", "float8"]
 class MemoryPlan:
     """One way to fit a model into memory.
 
-    ``parked_encoders``: text encoders and the ID encoder's vision tower wait in CPU memory between uses;
+    ``offloads_encoders``: text encoders and the ID encoder's vision tower wait in CPU memory between uses;
     ``unet_weights``: kept in the model's precision; those of linear layers as int8 with a scale a row (torchao's, by
-    the extra ``int8``); or all as float8, cast layer by layer. ``offload``: diffusers' offload of whole parts, or of
-    single layers; ``tiled_vae``: pictures are decoded in tiles.
+    the extra ``int8``); or all as float8, cast layer by layer. ``offload``: whole parts, or single layers, are on the
+    device only while they run; ``tiled_vae``: pictures are decoded in tiles.
     """
 
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 
+import torch
 from torch import nn
 
 from photomaker_core.errors import ModelError
@@ -15,8 +16,11 @@ def has_torchao() -> bool:
     return importlib.util.find_spec("torchao") is not None
 
 
-def quantize_to_int8(module: nn.Module) -> None:
-    """Keep the weights of ``module``'s linear layers as int8, but not those of LoRAs, which stay exact and switchable.
+def quantize_to_int8(module: nn.Module, device: torch.device) -> None:
+    """Move ``module`` to ``device`` and keep the weights of its linear layers as int8.
+
+    Those of LoRAs stay exact and switchable. Layers are rounded there one by one: a card does in a second what takes
+    a CPU a minute, and never holds the whole module in its first precision.
 
     Raises :class:`ModelError` where torchao is not installed.
     """
@@ -26,7 +30,7 @@ def quantize_to_int8(module: nn.Module) -> None:
         warnings.simplefilter("ignore")
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
-        quantize_(module, Int8WeightOnlyConfig(), filter_fn=is_quantized_to_int8)
+        quantize_(module, Int8WeightOnlyConfig(), filter_fn=is_quantized_to_int8, device=device)
 
 
 def is_quantized_to_int8(module: nn.Module, name: str) -> bool:

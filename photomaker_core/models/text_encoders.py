@@ -61,13 +61,14 @@ class TextEncoders:
     """Both tokenizers with their encoders; ``tokenizers[0]`` is the one prompts are decoded with.
 
     With a ``cache`` the same ids are embedded once; only for encoders that do not change. Encoders with a
-    ``parking`` are on its device only while they run.
+    ``offload`` are on its device only while they run; those that hooks bring to a device run on ``works_on``.
     """
 
     tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
     encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
     cache: TextEmbeddingCache | None = None
     offload: CpuOffload | None = None
+    works_on: torch.device | None = None
 
     @property
     def width(self) -> int:
@@ -75,8 +76,9 @@ class TextEncoders:
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = self.encoders[0].device
-        return device
+        """The device that ids are sent to; offloaded weights lie elsewhere between uses."""
+        weights: torch.device = self.encoders[0].device
+        return self.works_on or weights
 
     def clear(self) -> None:
         """Empty the cache, where there is one."""

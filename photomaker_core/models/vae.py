@@ -44,7 +44,7 @@ def decode_in_tiles(vae: AutoencoderKL) -> None:
 @torch.no_grad()
 def encode_pixels(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     """Pixels [B, 3, H, W] in -1..1 to latents [B, C, h, w] in float32, scaled as the UNet takes them."""
-    _upcast_where_asked(vae)
+    upcast_where_asked(vae)
     latents = vae.encode(pixels.to(vae.dtype), return_dict=False)[0].mode().float()
     mean, std = _statistics(vae, latents)
     scaled: Tensor = (latents - mean) * vae.config.scaling_factor / std
@@ -52,14 +52,15 @@ def encode_pixels(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
 
 
 def _unscaled(vae: Any, latents: Tensor) -> Tensor:
-    _upcast_where_asked(vae)
+    upcast_where_asked(vae)
     latents = latents.to(vae.dtype)
     mean, std = _statistics(vae, latents)
     plain: Tensor = latents * std / vae.config.scaling_factor + mean
     return plain
 
 
-def _upcast_where_asked(vae: Any) -> None:
+def upcast_where_asked(vae: Any) -> None:
+    """Take a float16 VAE to float32 where its configuration says that float16 overflows in it."""
     if vae.dtype == torch.float16 and vae.config.force_upcast:
         vae.to(torch.float32)
 

@@ -14,6 +14,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
+from photomaker_core.models.vae import encode_pixels
+
 _SAMPLES: Final = 12
 _GRID: Final = 16
 
@@ -32,8 +34,7 @@ class LatentColours:
         side = _GRID * vae_scale
         coarse = torch.rand((_SAMPLES, 3, 5, 5), generator=generator)
         pixels = functional.interpolate(coarse, (side, side), mode="bicubic", align_corners=True).clamp(0, 1)
-        means = [vae.encode((one[None] * 2 - 1).to(device, vae.dtype), return_dict=False)[0].mode() for one in pixels]
-        latents = torch.cat(means).float().cpu() * vae.config.scaling_factor
+        latents = torch.cat([encode_pixels(vae, (one[None] * 2 - 1).to(device)).cpu() for one in pixels])
         colours = functional.avg_pool2d(pixels, vae_scale)
         return cls(torch.linalg.lstsq(_with_ones(latents), colours.permute(0, 2, 3, 1).reshape(-1, 3)).solution)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPVisionConfig
 
 from photomaker_core.benchmark.engine_server import EngineServer
 from photomaker_core.benchmark.pipeline_server import PlainServer
-from photomaker_core.benchmark.random_sdxl import random_photomaker
+from photomaker_core.benchmark.random_sdxl import RandomSdxl, tiny_size
 from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Publish, Request, Run, Server, percentile, poisson
 from photomaker_core.cli import main as cli
-from photomaker_core.loading import sdxl_config as sdxl
 from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.memory.plans import PLANS_BY_NAME
 from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 from storage import Database
@@ -127,24 +128,14 @@ async def test_storage_is_measured_on_a_filled_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_random_sdxl_is_built_as_the_real_one_is(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    """At a hundredth of the size: all widths come from the configurations."""
-    small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    monkeypatch.setattr(
-        sdxl, "text_configs", lambda: (CLIPTextConfig(**small), CLIPTextConfig(**small, projection_dim=64))
-    )
-    monkeypatch.setattr(sdxl, "vision_config", lambda: CLIPVisionConfig(**small, image_size=224, patch_size=56))
-    unet = {
-        "block_out_channels": (32, 32, 64),
-        "cross_attention_dim": 128,
-        "attention_head_dim": (1, 1, 2),
-        "sample_size": 16,
-    }
-    monkeypatch.setattr(sdxl, "UNET", sdxl.UNET | unet | {"projection_class_embeddings_input_dim": 6 * 256 + 64})
-    monkeypatch.setattr(sdxl, "VAE", sdxl.VAE | {"block_out_channels": (32, 32, 32, 32), "sample_size": 128})
-    model = random_photomaker(version)  # type: ignore[arg-type]
+def test_random_sdxl_is_built_as_the_real_one_is(version: Literal["v1", "v2"]) -> None:
+    """At a hundredth of the size: all widths come from the configurations. Models share weights and nothing else."""
+    random = RandomSdxl(version, tiny_size())
+    model, other = random.photomaker(), random.photomaker(PLANS_BY_NAME["fp8"])
     assert model.version == version
     assert model.footprint is not None
+    assert model.base.unet.conv_in.weight.dtype == torch.float32
+    assert other.base.unet.mid_block.resnets[0].conv1.weight.element_size() == 1
     engine = StepEngine(model)
     features = model.encode_photos([Image.open(NEWTON[0]).convert("RGB")])
     generation = engine.begin(engine.condition("a man img", None, features), GenerationSettings(128, 128, steps=1))

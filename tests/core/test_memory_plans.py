@@ -14,12 +14,15 @@ from PIL import Image
 
 from photomaker_core.errors import ModelError
 from photomaker_core.loading.adapter import load_adapter
-from photomaker_core.loading.base_model import load_base
+from photomaker_core.loading.base_model import Hardware, load_base
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
+from photomaker_core.loading.placement import offload
 from photomaker_core.loading.sdxl_config import photomaker_footprint
+from photomaker_core.memory.cpu_offload import CpuOffload, on_device, take_turns
 from photomaker_core.memory.footprint import Footprint, live_bytes, weight_bytes
 from photomaker_core.memory.plans import PLANS, PLANS_BY_NAME
 from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.latent_preview import LatentColours
 from photomaker_core.sampling.step_engine import StepEngine
 from tests.support.tiny_model import CPU, NEWTON, TINY_ADAPTER, TINY_BASE
 
@@ -153,3 +156,75 @@ def test_a_model_without_a_plan_takes_the_batch_it_is_told() -> None:
     model = PhotoMaker(load_base(str(TINY_BASE), CPU), load_adapter(TINY_ADAPTER))
     assert model.largest_batch(7) == 7
     assert loaded("full").largest_batch(3) == 3
+
+
+@pytest.mark.parametrize("name", ["model-offload", "sequential-offload"])
+def test_an_offloaded_base_draws_the_same_picture(name: str) -> None:
+    """A CPU runs the same hooks: between uses, layers that are offloaded one by one lie on the meta device."""
+    model = loaded("tiled")
+    expected = picture(model)
+    model.base.text.forget()
+    offload(model.base, PLANS_BY_NAME[name], CPU.device)
+    if name == "sequential-offload":
+        assert {one.device.type for one in model.base.unet.parameters()} == {"meta"}
+    assert np.array_equal(picture(model), expected)
+
+
+class Traveller(torch.nn.Module):
+    """A part of a model that only remembers where it was sent."""
+
+    def __init__(self, on_device: set[torch.nn.Module]) -> None:
+        super().__init__()
+        self._on_device = on_device
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def to(self, device: Any) -> Traveller:  # type: ignore[override]
+        there = torch.device(device).type != "cpu"
+        self.weight = torch.nn.Parameter(torch.zeros(1, device=device))
+        (self._on_device.add if there else self._on_device.discard)(self)
+        return self
+
+    def forward(self) -> int:
+        return len(self._on_device)
+
+
+def test_parts_that_take_turns_are_never_on_the_device_together() -> None:
+    """In whatever order a server calls them; a parked encoder, too, comes only when they have left."""
+    on_device: set[torch.nn.Module] = set()
+    text, unet, vae, vision = (Traveller(on_device) for _ in range(4))
+    elsewhere = torch.device("meta")
+    homes = take_turns([text, unet, vae], elsewhere)
+    for part in (text, unet, vae, text, unet, text, unet, unet, vae, unet):
+        assert part() == 1
+        assert on_device == {part}
+    with on_device(CpuOffload(elsewhere, homes), vision):
+        assert on_device == {vision}
+    assert not on_device
+
+
+def test_going_home_copies_no_weights() -> None:
+    part = torch.nn.Linear(3, 3)
+    before = part.weight.data_ptr()
+    with on_device(CpuOffload(torch.device("meta")), part):
+        assert part.weight.device.type == "meta"
+    assert part.weight.data_ptr() == before
+    assert part.weight.device.type == "cpu"
+
+
+def test_a_convolution_takes_its_input_and_output_once_more() -> None:
+    layer = torch.nn.Conv2d(2, 4, 3, padding=1, bias=False)
+    picture = torch.zeros(1, 2, 8, 8)
+    assert live_bytes(layer, lambda: layer(picture)) == picture.nbytes + 2 * layer(picture).nbytes
+
+
+def test_a_float16_vae_that_overflows_is_decoded_and_previewed_in_float32() -> None:
+    hardware = Hardware(torch.device("cpu"), torch.float16)
+    base = load_base(str(TINY_BASE), hardware)
+    base.vae.register_to_config(force_upcast=True)
+    for coder in (base.vae.encoder, base.vae.decoder):
+        coder.conv_in.weight.mul_(30_000)
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert not base.vae.decode(latents.half()).sample.isfinite().all()
+    colours = LatentColours.fitted(base.vae, base.vae_scale, hardware.device)
+    assert colours.weights.isfinite().all()
+    assert base.vae.dtype == torch.float32

@@ -1,0 +1,52 @@
+"""diffusers' own SDXL pipeline as the benchmark sees it: prompts without a person, one call after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import torch
+
+from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Publish, Request, Server
+from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
+from photomaker_core.sampling.generation import GenerationSettings
+
+
+class PipelineServer(Server):
+    """First come, first served; :meth:`advance` is one call of ``pipeline``, a StableDiffusionXLPipeline."""
+
+    def __init__(self, pipeline: Any, settings: GenerationSettings) -> None:
+        self._pipeline, self._settings = pipeline, settings
+        self._waiting: deque[tuple[Request, Publish]] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting
+
+    def submit(self, request: Request, publish: Publish) -> None:
+        self._waiting.append((request, publish))
+
+    def advance(self) -> None:
+        request, publish = self._waiting.popleft()
+        _draw(self._pipeline, self._settings, [request.prompt], [request.negative], [request.seed])
+        publish("finished")
+
+
+def draw_together(pipeline: Any, settings: GenerationSettings, pictures: int) -> None:
+    """Draw so many prompts in one call, as somebody would who knows them all beforehand."""
+    prompts = [PROMPTS[number % len(PROMPTS)] for number in range(pictures)]
+    _draw(pipeline, settings, prompts, [NEGATIVE] * pictures, list(range(pictures)))
+
+
+def _draw(
+    pipeline: Any, settings: GenerationSettings, prompts: list[str], negatives: list[str], seeds: list[int]
+) -> None:
+    pipeline(
+        prompt=[prompt.replace(f" {DEFAULT_TRIGGER_WORD}", "") for prompt in prompts],
+        negative_prompt=negatives,
+        width=settings.width,
+        height=settings.height,
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance_scale,
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+    )
