@@ -109,7 +109,7 @@ def test_plans_draw_the_picture_of_the_full_one() -> None:
     assert 0 < np.abs(tiled - int8).mean() < np.abs(tiled - halved).mean() < 5
 
 
-def test_parked_encoders_are_home_again_after_their_work() -> None:
+def test_offloaded_encoders_are_home_again_after_their_work() -> None:
     model = loaded("encoder-offload")
     assert model.base.text.offload is not None
     before = picture(model)
@@ -163,7 +163,7 @@ def test_an_offloaded_base_draws_the_same_picture(name: str) -> None:
     """A CPU runs the same hooks: between uses, layers that are offloaded one by one lie on the meta device."""
     model = loaded("tiled")
     expected = picture(model)
-    model.base.text.forget()
+    model.base.text.clear()
     offload(model.base, PLANS_BY_NAME[name], CPU.device)
     if name == "sequential-offload":
         assert {one.device.type for one in model.base.unet.parameters()} == {"meta"}
@@ -173,33 +173,33 @@ def test_an_offloaded_base_draws_the_same_picture(name: str) -> None:
 class Traveller(torch.nn.Module):
     """A part of a model that only remembers where it was sent."""
 
-    def __init__(self, on_device: set[torch.nn.Module]) -> None:
+    def __init__(self, present: set[torch.nn.Module]) -> None:
         super().__init__()
-        self._on_device = on_device
+        self._present = present
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def to(self, device: Any) -> Traveller:  # type: ignore[override]
         there = torch.device(device).type != "cpu"
         self.weight = torch.nn.Parameter(torch.zeros(1, device=device))
-        (self._on_device.add if there else self._on_device.discard)(self)
+        (self._present.add if there else self._present.discard)(self)
         return self
 
     def forward(self) -> int:
-        return len(self._on_device)
+        return len(self._present)
 
 
 def test_parts_that_take_turns_are_never_on_the_device_together() -> None:
-    """In whatever order a server calls them; a parked encoder, too, comes only when they have left."""
-    on_device: set[torch.nn.Module] = set()
-    text, unet, vae, vision = (Traveller(on_device) for _ in range(4))
+    """In whatever order a server calls them; an encoder that is offloaded, too, comes only when they have left."""
+    present: set[torch.nn.Module] = set()
+    text, unet, vae, vision = (Traveller(present) for _ in range(4))
     elsewhere = torch.device("meta")
     homes = take_turns([text, unet, vae], elsewhere)
     for part in (text, unet, vae, text, unet, text, unet, unet, vae, unet):
         assert part() == 1
-        assert on_device == {part}
+        assert present == {part}
     with on_device(CpuOffload(elsewhere, homes), vision):
-        assert on_device == {vision}
-    assert not on_device
+        assert present == {vision}
+    assert not present
 
 
 def test_going_home_copies_no_weights() -> None:
