@@ -40,6 +40,7 @@ from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.memory.unet_layout import UnetLayout
 from photomaker_core.models.face_embedder import InsightFaceEmbedder
 from photomaker_core.sampling.compilation import compile_from
+from photomaker_core.sampling.schedulers import scheduler_for_distilled
 from storage import Database, PrivacyStore, PromptStore
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,9 @@ class PhotoMakerBot(commands.Bot):
             settings.default_steps,
             settings.default_guidance,
             tuple(settings.photomaker_style_loras),
-            Turbo(settings.turbo_steps, settings.turbo_scheduler) if settings.photomaker_turbo_lora else None,
+            Turbo(settings.turbo_steps, scheduler_for_distilled(settings.turbo_scheduler))
+            if settings.photomaker_turbo_lora
+            else None,
         )
         self.gpu = GpuThread(load or model_loader(settings, compiled=settings.photomaker_compiled), settings.max_batch)
         self.database: Database

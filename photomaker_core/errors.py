@@ -27,6 +27,10 @@ class SettingsError(UserError):
     """A number or a name among the drawing settings is out of range or unknown."""
 
 
+class DrawingError(UserError):
+    """A picture went wrong while it was drawn, such as by numbers that overflow; other settings may draw it."""
+
+
 class ModelError(UserError):
     """Model files are missing, broken, or do not fit each other. Read by the bot's operator."""
 

@@ -145,7 +145,9 @@ def _generate(options: argparse.Namespace) -> int:
     width, height = aspect.size_for(model.base.side_px)
     seed = secrets.randbelow(_NEW_SEED_LIMIT) if options.seed is None else options.seed
     engine = StepEngine(model)
-    conditioning = engine.condition(prompt, negative, model.encode_photos(photos) if photos else None)
+    style_loras = tuple((path.stem, weight) for path, weight in loras.items())
+    features = model.encode_photos(photos) if photos else None
+    conditioning = engine.condition(prompt, negative, features, style_loras)
     if conditioning.dropped_text:
         print(f"The prompt is too long; the model does not see: {conditioning.dropped_text}")
     generations = [
@@ -162,7 +164,7 @@ def _generate(options: argparse.Namespace) -> int:
                 guidance_interval=tuple(options.guidance_interval),
                 guidance_every=options.guidance_every,
                 cache_every=options.cache_every,
-                style_loras=tuple((path.stem, weight) for path, weight in loras.items()),
+                style_loras=style_loras,
             ),
         )
         for index in range(options.count)

@@ -3,35 +3,42 @@
 The semantics are those of PhotoMaker (arXiv 2312.04461, section 3.2, and its reference code): the
 class word before the trigger is repeated once per ID token, and those places are later replaced by the
 stacked ID embedding. Called by the conditioning, and by the bot to check what a member typed.
+
+The reference makes the trigger a token of the tokenizers. Here it is found in the text and never becomes an id, so that
+no spelling of it, typed anywhere, can reach an encoder that has no embedding for it.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from transformers import AddedToken, PreTrainedTokenizerBase
-
+from photomaker_core.conditioning.person_words import NO_PERSON_WORDS, PERSON_WORDS, USUAL_CLASS_WORDS
 from photomaker_core.errors import PromptError
+from photomaker_core.models.prompt_tokenizer import PromptTokenizer
 
 DEFAULT_TRIGGER_WORD: Final = "img"
-CLASS_WORDS: Final = (
-    "man", "woman", "boy", "girl", "person", "lady", "guy", "gentleman", "child", "kid", "baby", "toddler",
-    "teenager", "male", "female", "king", "queen", "prince", "princess", "actor", "actress", "father",
-    "mother", "grandfather", "grandmother", "grandpa", "grandma", "dad", "mom", "son", "daughter", "brother",
-    "sister", "husband", "wife", "bride", "groom", "student", "teacher", "doctor", "nurse", "soldier",
-    "knight", "wizard", "witch", "pirate", "astronaut", "chef", "hero", "superhero",
-)  # fmt: skip
 
-_CLASS_WORD_PATTERN: Final = re.compile(rf"\b({'|'.join(CLASS_WORDS)})\b", re.IGNORECASE)
+_PEOPLE: Final = tuple(
+    re.compile(rf"\b(?:{'|'.join(sorted(words, key=len, reverse=True))})\b", re.IGNORECASE)
+    for words in (USUAL_CLASS_WORDS, PERSON_WORDS)
+)
+_IN_BRACKETS: Final = re.compile(r"""[(\[{"“‘']\s*(?::\s*[\d.]+\s*)?[)\]}"”’']""")
 
 
 @dataclass(frozen=True, slots=True)
 class TriggeredPrompt:
-    """A prompt that holds exactly one trigger word behind its class word."""
+    """A prompt that holds exactly one trigger word, right behind ``class_word``.
+
+    ``trigger_inserted`` says that it was put there: it was missing, or stood behind something that is no person.
+    """
 
     text: str
+    class_word: str
     trigger_inserted: bool
 
 
@@ -39,7 +46,7 @@ class TriggeredPrompt:
 class IdentityPrompt:
     """One tokenizer's view of a prompt whose class word makes room for the ID tokens.
 
-    ``input_ids`` has ``model_max_length`` entries; those in ``class_tokens`` belong to the stacked ID
+    ``input_ids`` has the tokenizer's ``length`` entries; those in ``class_tokens`` belong to the stacked ID
     embedding. ``dropped_text`` is what did not fit and is not seen by the model.
     """
 
@@ -49,15 +56,19 @@ class IdentityPrompt:
 
 
 def place_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> TriggeredPrompt:
-    """Check that the prompt names a person by ``class word + trigger``, inserting a missing trigger.
+    """Bring the trigger word behind the word for the person.
 
-    Raises :class:`PromptError` for an empty prompt, several triggers, a trigger with no word before it,
+    A trigger counts in any case. It stays behind whatever word it stands behind, as in the reference, unless that is
+    no person: punctuation, "with", "photo". Then it belongs to the nearest class word before it, or else after it. A
+    missing trigger belongs to the first class word.
+
+    Raises :class:`PromptError` for an empty prompt, several triggers, a trigger with no person anywhere,
     and a prompt that has neither a trigger nor a known class word.
     """
     text = " ".join(prompt.split())
     if not text:
         raise PromptError("The prompt is empty. Try: a man {trigger} in a red hat", trigger=trigger_word)
-    found = list(_word(trigger_word).finditer(text))
+    found = list(_trigger(trigger_word).finditer(text))
     if len(found) > 1:
         raise PromptError(
             "The prompt has the trigger word “{trigger}” {count} times. "
@@ -65,90 +76,125 @@ def place_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> Trig
             trigger=trigger_word,
             count=len(found),
         )
-    if found:
-        if not re.search(r"\w\W{0,2}$", text[: found[0].start()]):
+    if not found:
+        people = _people(text)
+        if not people:
             raise PromptError(
-                "The trigger word “{trigger}” needs a word for the person before it, "
-                "as in: a woman {trigger} at the beach",
+                "The prompt does not say who is in the picture. Write a word for the person followed by "
+                "“{trigger}”, as in: a man {trigger} in a red hat",
                 trigger=trigger_word,
             )
-        return TriggeredPrompt(text, trigger_inserted=False)
-    class_word = _CLASS_WORD_PATTERN.search(text)
-    if class_word is None:
+        return _behind(text, people[0], trigger_word)
+    before, after = text[: found[0].start()], text[found[0].end() :]
+    word = _last_word(before)
+    if word and word.lower() not in NO_PERSON_WORDS:
+        return TriggeredPrompt(f"{before}{trigger_word}{after}", word, trigger_inserted=False)
+    before, after = _tidied(before, after)
+    people = _people(f"{before}{after}")
+    if not people:
         raise PromptError(
-            "The prompt does not say who is in the picture. Write a word for the person followed by "
-            "“{trigger}”, as in: a man {trigger} in a red hat",
+            "The trigger word “{trigger}” needs a word for the person before it, as in: a woman {trigger} at the beach",
             trigger=trigger_word,
         )
-    end = class_word.end()
-    return TriggeredPrompt(f"{text[:end]} {trigger_word}{text[end:]}", trigger_inserted=True)
+    ahead = [one for one in people if one.end() <= len(before)]
+    return _behind(f"{before}{after}", ahead[-1] if ahead else people[0], trigger_word)
 
 
 def without_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> str:
-    """The prompt as plain text, for a picture of nobody in particular."""
-    return " ".join(_word(trigger_word).sub("", prompt).split())
+    """The prompt as plain text, for a text-only picture."""
+    return " ".join(re.sub(rf"\s*{_trigger(trigger_word).pattern}", "", prompt, flags=re.IGNORECASE).split())
 
 
-def add_trigger_token(tokenizer: PreTrainedTokenizerBase, trigger_word: str) -> None:
-    """Make the trigger one token of its own. It is removed again before any text encoder sees it."""
-    tokenizer.add_tokens([AddedToken(trigger_word, single_word=True)], special_tokens=True)
-
-
-def identity_prompt(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, trigger_word: str, id_token_count: int
-) -> IdentityPrompt:
+def identity_prompt(tokenizer: PromptTokenizer, prompt: str, trigger_word: str, id_token_count: int) -> IdentityPrompt:
     """Expand the class token to ``id_token_count`` places and fit the ids to the tokenizer's length.
 
-    The prompt is truncated to the tokenizer's length first, then expanded, then cut or padded, as the
-    reference does. Raises :class:`PromptError` when the trigger is missing or misplaced, or when the
+    The prompt is truncated to the tokenizer's length first, with the trigger as one token, then expanded, then cut or
+    padded, as the reference does. Raises :class:`PromptError` when the trigger is missing or misplaced, or when the
     expansion itself runs past the end.
     """
-    limit = tokenizer.model_max_length
-    ids = tokenizer(prompt, truncation=True, max_length=limit).input_ids
-    trigger_id = tokenizer.convert_tokens_to_ids(trigger_word)
-    positions = [index for index, token in enumerate(ids) if token == trigger_id]
-    if len(positions) != 1:
+    parts = _trigger(trigger_word).split(prompt)
+    most = tokenizer.length - 2
+    before = tokenizer.ids(parts[0])
+    if len(parts) != 2 or len(before) >= most:
         raise PromptError(
             "The prompt must hold the trigger word “{trigger}” exactly once within its first {limit} tokens; "
             "it was found {count} times.",
             trigger=trigger_word,
-            limit=limit - 2,
-            count=len(positions),
+            limit=most,
+            count=len(parts) - 1 if len(before) < most else 0,
         )
-    class_index = positions[0] - 1
-    if class_index < 1:
+    if not before:
         raise PromptError("The trigger word “{trigger}” must follow the word for the person.", trigger=trigger_word)
-    clean = [token for token in ids if token != trigger_id]
-    expanded = [*clean[:class_index], *([clean[class_index]] * id_token_count), *clean[class_index + 1 :]]
-    class_tokens = range(class_index, class_index + id_token_count)
-    if class_tokens.stop > limit:
+    words = [*before, *tokenizer.ids(parts[1])]
+    class_tokens = range(len(before), len(before) + id_token_count)
+    if class_tokens.stop > tokenizer.length:
         raise PromptError(
             "The word before “{trigger}” comes too late: it and the {count} ID tokens that replace it must lie "
             "within the first {limit} tokens. Move the person nearer to the beginning.",
             trigger=trigger_word,
             count=id_token_count,
-            limit=limit,
+            limit=tokenizer.length,
         )
-    padding = [tokenizer.pad_token_id] * (limit - len(expanded))
-    return IdentityPrompt(
-        input_ids=[*expanded[:limit], *padding],
-        class_tokens=class_tokens,
-        dropped_text=_dropped_text(tokenizer, prompt, trigger_id, seen=limit - id_token_count + 1),
-    )
+    kept = words[: most - 1]
+    expanded = tokenizer.framed(kept)[: len(kept) + 2]
+    expanded[class_tokens.start : class_tokens.start + 1] = [before[-1]] * id_token_count
+    seen = min(len(kept), tokenizer.length - id_token_count)
+    return IdentityPrompt(tokenizer.padded(expanded), class_tokens, tokenizer.text(words[seen:]))
 
 
-def text_only_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, trigger_word: str) -> str:
+def text_only_prompt(tokenizer: PromptTokenizer, prompt: str, trigger_word: str) -> str:
     """The prompt without its trigger, as the first tokenizer spells it."""
-    trigger_id = tokenizer.convert_tokens_to_ids(trigger_word)
-    ids = tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
-    return str(tokenizer.decode([token for token in ids if token != trigger_id]))
+    return tokenizer.text([token for part in _trigger(trigger_word).split(prompt) for token in tokenizer.ids(part)])
 
 
-def _dropped_text(tokenizer: PreTrainedTokenizerBase, prompt: str, trigger_id: int, seen: int) -> str:
-    ids = tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
-    words = [token for token in ids if token != trigger_id]
-    return str(tokenizer.decode(words[seen - 1 :])).strip()
+def unseen_text(tokenizer: PromptTokenizer, prompt: str) -> str:
+    """The end of a plain prompt that does not fit the tokenizer's length."""
+    return tokenizer.text(tokenizer.ids(prompt)[tokenizer.length - 2 :])
 
 
-def _word(word: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+def _behind(text: str, person: re.Match[str], trigger_word: str) -> TriggeredPrompt:
+    end = person.end()
+    return TriggeredPrompt(f"{text[:end]} {trigger_word}{text[end:]}", person[0], trigger_inserted=True)
+
+
+def _people(text: str) -> Sequence[re.Match[str]]:
+    """The usual class words of a text, or where there is none any word for a person."""
+    return next((found for pattern in _PEOPLE if (found := list(pattern.finditer(text)))), [])
+
+
+def _last_word(text: str) -> str:
+    """The word that ends a text, in any script; empty where punctuation, a symbol or an apostrophe's ending does."""
+    chunk = text.rstrip().rpartition(" ")[2]
+    start = len(chunk)
+    while start and (unicodedata.category(chunk[start - 1])[0] in "LMN" or chunk[start - 1] in "'’"):
+        start -= 1
+    word = chunk[start:].lstrip("'’")
+    has_letter = any(unicodedata.category(letter)[0] == "L" for letter in word)
+    return word if has_letter and not set(word) & set("'’") else ""
+
+
+def _tidied(before: str, after: str) -> tuple[str, str]:
+    """The text around a trigger that is taken out, without the brackets or the comma that held it."""
+    before, after = before.rstrip(), after.lstrip()
+    joint = _IN_BRACKETS.match(f"{before[-1:]}{after}")
+    if joint is not None:
+        before, after = before[:-1].rstrip(), after[joint.end() - 1 :].lstrip()
+    elif before.endswith(",") and not after[:1].isalnum():
+        before = before[:-1].rstrip()
+    gap = "" if not before or not after or after[0] in ",.;:!?)]}”’" else " "
+    return before, f"{gap}{after}"
+
+
+@cache
+def _trigger(word: str) -> re.Pattern[str]:
+    """Finds the trigger as a word of its own, in any case; a file name or an address holds none.
+
+    Scripts without spaces between words, such as Chinese, may touch it.
+    """
+    if not word.strip():
+        raise ValueError("a trigger word has at least one letter")
+    letter = r"(?![\u2e80-\U0010ffff])\w"
+    return re.compile(
+        rf"(?<!{letter})(?<!\w[./\\@]){re.escape(word)}(?!{letter})(?![./\\@-]\w)",
+        re.IGNORECASE,
+    )

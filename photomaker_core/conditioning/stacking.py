@@ -6,6 +6,7 @@ the first steps, the ID-merged ones after the merge step. Called by the engine, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,9 +14,16 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from photomaker_core.conditioning.prompt_tokens import IdentityPrompt, identity_prompt, text_only_prompt
+from photomaker_core.conditioning.prompt_tokens import (
+    IdentityPrompt,
+    identity_prompt,
+    place_trigger,
+    text_only_prompt,
+    unseen_text,
+)
 from photomaker_core.errors import PromptError
 from photomaker_core.models.id_encoder import IdEncoder
+from photomaker_core.models.lora_layers import LoraWeights
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 
 MAX_MERGE_STEP: Final = 30
@@ -25,13 +33,15 @@ MAX_MERGE_STEP: Final = 30
 class Conditioning:
     """All that a generation is told. ``merged`` is ``text`` where nobody in particular is drawn.
 
-    ``dropped_text`` is the end of the prompt that did not fit beside the ID tokens.
+    ``dropped_text`` is the end of the prompt that did not fit beside the ID tokens; ``text_loras`` those that were
+    active in each text encoder.
     """
 
     text: TextEmbedding
     merged: TextEmbedding
     negative: TextEmbedding
     dropped_text: str = ""
+    text_loras: tuple[LoraWeights, ...] = ()
 
     def at_step(self, step: int, start_merge_step: int) -> TextEmbedding:
         """The positive branch's embeddings at denoising step ``step``, counted from 0."""
@@ -81,12 +91,18 @@ def condition(
     *,
     zeros_for_empty_negative: bool,
 ) -> Conditioning:
-    """Build the conditioning of one request; ``id_features`` is [N, T, D], or ``None`` for text alone."""
+    """Build the conditioning of one request; ``id_features`` is [N, T, D], or ``None`` for text alone.
+
+    Raises :class:`PromptError` where there are features and the prompt has no person to put them to.
+    """
     if id_features is None:
         plain = text.encode(prompt)
-        return Conditioning(plain, plain, _negative(text, negative_prompt, plain, zeros_for_empty_negative))
+        negative = _negative(text, negative_prompt, plain, zeros_for_empty_negative)
+        dropped_text = unseen_text(text.tokenizers[0], prompt)
+        return Conditioning(plain, plain, negative, dropped_text, text.effective_loras)
     if id_encoder is None:
         raise ValueError("ID features were given, but no PhotoMaker adapter is loaded")
+    prompt = place_trigger(prompt, trigger_word).text
     stacked = stack_identity(text, id_encoder, prompt, trigger_word, id_features)
     plain = text.encode(text_only_prompt(text.tokenizers[0], prompt, trigger_word))
     return Conditioning(
@@ -94,6 +110,7 @@ def condition(
         merged=stacked.merged,
         negative=_negative(text, negative_prompt, plain, zeros_for_empty_negative),
         dropped_text=stacked.prompts[0].dropped_text,
+        text_loras=text.effective_loras,
     )
 
 
@@ -102,8 +119,10 @@ def blend_stacks(stacks: Sequence[Tensor], weights: Sequence[float], max_photos:
 
     A person's share of the stack is their weight (PhotoMaker, identity mixing); each person with a weight
     above zero keeps at least one place, and few photos are repeated to fill a large share. A person
-    alone keeps their own stack. Raises :class:`ValueError` when no weight is above zero.
+    alone keeps their own stack. Raises :class:`ValueError` when no weight is above zero or one is infinite.
     """
+    if not all(math.isfinite(weight) for weight in weights):
+        raise ValueError("every weight must be a finite number")
     wanted = [(stack, weight) for stack, weight in zip(stacks, weights, strict=True) if weight > 0]
     if not wanted:
         raise ValueError("at least one weight must be above zero")

@@ -105,7 +105,9 @@ def drawer(model: PhotoMaker, settings: GenerationSettings, subject: str, id_fea
         for start in range(0, len(wishes), _BATCH):
             generations = [
                 engine.begin(
-                    engine.condition(_text(wish, subject, id_features, model.trigger_word), None, id_features),
+                    engine.condition(
+                        _text(wish, subject, id_features, model.trigger_word), None, id_features, settings.style_loras
+                    ),
                     replace(settings, seed=wish.seed),
                 )
                 for wish in wishes[start : start + _BATCH]

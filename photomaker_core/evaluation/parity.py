@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from diffusers import DDIMScheduler
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -101,8 +102,10 @@ def run_case(folders: GoldenFolders, name: str) -> CaseResult:
         with torch.no_grad():
             features = model.id_encoder.features(golden["id_pixel_values"][0], golden.get("face_embeddings"))
         found = {}
-    conditioning = engine.condition(case["prompt"], case["neg"], features)
-    stacked = stack_identity(model.base.text, model.id_encoder, case["prompt"], model.trigger_word, features)
+    style_loras = ((_STYLE_NAME, float(case["style"])),) if case.get("style") else ()
+    conditioning = engine.condition(case["prompt"], case["neg"], features, style_loras)
+    text = model.text_encoders_under(style_loras)
+    stacked = stack_identity(text, model.id_encoder, case["prompt"], model.trigger_word, features)
     mask = torch.zeros(1, 77, dtype=torch.uint8)
     mask[0, stacked.prompts[1].class_tokens] = 1
     found |= {
@@ -122,9 +125,12 @@ def run_case(folders: GoldenFolders, name: str) -> CaseResult:
         guidance_scale=case["g"],
         scheduler=case["sched"],
         start_merge_step=case["merge"],
-        style_loras=((_STYLE_NAME, float(case["style"])),) if case.get("style") else (),
+        style_loras=style_loras,
     )
     generations = [engine.begin(conditioning, settings, noise) for noise in golden["initial_noise"].split(1)]
+    if case["sched"] == "ddim":
+        for generation in generations:
+            generation.scheduler = _reference_ddim(model, case["steps"])
     trajectory = []
     while not generations[0].is_done:
         engine.step(generations)
@@ -150,6 +156,16 @@ def _model(folders: GoldenFolders, case: dict[str, Any], golden: Mapping[str, Te
     if case.get("style"):
         model.add_style_lora(_STYLE_NAME, folders.adapters / "style.safetensors")
     return model
+
+
+def _reference_ddim(model: PhotoMaker, steps: int) -> DDIMScheduler:
+    """DDIM as the reference makes it: whatever the base's configuration leaves out is diffusers' default.
+
+    That clips the estimate to -1..1 on the tiny base, where ours never clips latents.
+    """
+    scheduler = DDIMScheduler.from_config(model.base.pipeline.scheduler.config)
+    scheduler.set_timesteps(steps)
+    return scheduler
 
 
 def _difference(found: Tensor, golden: Tensor) -> float:

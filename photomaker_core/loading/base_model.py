@@ -44,11 +44,7 @@ class BaseModel:
         self.hardware = hardware
         self.unet: UNet2DConditionModel = pipeline.unet
         self.vae: AutoencoderKL = pipeline.vae
-        self.text = TextEncoders(
-            (pipeline.tokenizer, pipeline.tokenizer_2),
-            (pipeline.text_encoder, pipeline.text_encoder_2),
-            TextEmbeddingCache(_TEXT_CACHE_BYTES),
-        )
+        self.text = TextEncoders.of(pipeline, TextEmbeddingCache(_TEXT_CACHE_BYTES))
 
     @property
     def side_px(self) -> int:

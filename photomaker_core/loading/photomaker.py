@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, add_trigger_token
+from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
 from photomaker_core.errors import MissingFaceEmbedderError, ModelError
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.loading.adapter import Adapter, load_adapter
@@ -26,10 +26,12 @@ from photomaker_core.loading.placement import footprint_of, place
 from photomaker_core.memory.cpu_offload import CpuOffload, on_device
 from photomaker_core.memory.footprint import Footprint, free_bytes
 from photomaker_core.memory.plans import PLANS, MemoryPlan
-from photomaker_core.memory.quantization import has_torchao
+from photomaker_core.memory.quantization import has_float8, has_torchao
 from photomaker_core.memory.unet_layout import PLAIN_LAYOUT, UnetLayout
 from photomaker_core.models.face_embedder import FaceEmbedder
 from photomaker_core.models.id_encoder import IdEncoder, Version
+from photomaker_core.models.lora_layers import LoraWeights, activate_loras
+from photomaker_core.models.text_encoders import TextEncoders
 
 _ADAPTER_NAME: Final = "photomaker"
 
@@ -64,17 +66,16 @@ class PhotoMaker:
         self.style_loras: list[str] = []
         self._face_embedder = face_embedder
         self._encoder_fingerprint = adapter.fingerprint
-        self._active: tuple[tuple[str, float], ...] | None = None
+        self._active: LoraWeights | None = None
         self._lora_weight = lora_weight
         self._fused = fuse_lora
-        for tokenizer in base.text.tokenizers:
-            add_trigger_token(tokenizer, trigger_word)
         if adapter.lora_weights:
             self._add_lora(_ADAPTER_NAME, adapter.lora_weights)
         if fuse_lora and adapter.lora_weights:
             base.pipeline.set_adapters([_ADAPTER_NAME], [lora_weight])
             base.pipeline.fuse_lora(adapter_names=[_ADAPTER_NAME])
             base.pipeline.unload_lora_weights()
+        base.text.clear()
         self._has_lora = bool(adapter.lora_weights) and not fuse_lora
         self.footprint: Footprint | None = None
         self.plan: MemoryPlan = PLANS[0]
@@ -116,7 +117,11 @@ class PhotoMaker:
         layout.apply(self.base.unet)
         self.footprint = footprint_of(self.base, self.id_encoder, hardware.dtype)
         if plan is None:
-            usable = PLANS[:1] if hardware.device.type == "cpu" else [one for one in PLANS if self._can_follow(one)]
+            usable = (
+                PLANS[:1]
+                if hardware.device.type == "cpu"
+                else [one for one in PLANS if self._can_follow(one, hardware)]
+            )
             plan = self.footprint.choose(free_bytes(hardware.device), usable)
         if plan.unet_weights == "float8":
             self.require_fused_loras(f"The memory plan {plan.name}")
@@ -144,10 +149,10 @@ class PhotoMaker:
                 "set PHOTOMAKER_FUSE_LORA=true and PHOTOMAKER_STYLE_LORAS={}."
             )
 
-    def _can_follow(self, plan: MemoryPlan) -> bool:
+    def _can_follow(self, plan: MemoryPlan, hardware: Hardware) -> bool:
         if plan.unet_weights == "int8":
             return has_torchao()
-        return not (plan.unet_weights == "float8" and self.has_lora_layers)
+        return plan.unet_weights != "float8" or (has_float8(hardware.device) and not self.has_lora_layers)
 
     def add_style_lora(self, name: str, path: Path) -> None:
         """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""
@@ -164,17 +169,20 @@ class PhotoMaker:
         self._active = None
         self.activate_loras(())
 
-    def activate_loras(self, styles: tuple[tuple[str, float], ...]) -> None:
-        """Switch to the PhotoMaker LoRA and these style LoRAs with their weights."""
+    def activate_loras(self, styles: LoraWeights) -> None:
+        """Switch the UNet to the PhotoMaker LoRA and these style LoRAs with their weights."""
         if styles == self._active:
             return
-        active = ([(_ADAPTER_NAME, self._lora_weight)] if self._has_lora else []) + list(styles)
-        if active:
-            self.base.pipeline.enable_lora()
-            self.base.pipeline.set_adapters([name for name, _ in active], [weight for _, weight in active])
-        elif self.style_loras:
-            self.base.pipeline.disable_lora()
+        self._active = None
+        activate_loras(self.base.unet, self._with_own_lora(styles))
         self._active = styles
+
+    def text_encoders_under(self, styles: LoraWeights) -> TextEncoders:
+        """The text encoders as these style LoRAs, and the PhotoMaker LoRA, change them."""
+        return replace(self.base.text, loras=self._with_own_lora(styles))
+
+    def _with_own_lora(self, styles: LoraWeights) -> LoraWeights:
+        return (*(((_ADAPTER_NAME, self._lora_weight),) if self._has_lora else ()), *styles)
 
     def _add_lora(self, name: str, weights: Mapping[str, Tensor]) -> None:
         try:

@@ -10,10 +10,10 @@ from accelerate import cpu_offload
 
 from photomaker_core.errors import ModelError
 from photomaker_core.loading.base_model import BaseModel, Hardware
-from photomaker_core.memory.cpu_offload import CpuOffload, Home, take_turns
+from photomaker_core.memory.cpu_offload import CpuOffload, HostWeights, offload_in_turns
 from photomaker_core.memory.footprint import Footprint, footprint, weight_bytes
 from photomaker_core.memory.plans import MemoryPlan
-from photomaker_core.memory.quantization import quantize_to_int8
+from photomaker_core.memory.quantization import has_float8, quantize_to_int8
 from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.vae import decode_in_tiles, upcast_where_asked
 
@@ -36,11 +36,14 @@ def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Ha
     """Move the parts of a model that was loaded on the CPU; returns where the ID encoder's vision part is offloaded.
 
     A plan with float8 weights needs the UNet's LoRAs fused. Raises :class:`ModelError` where ``plan`` offloads and
-    there is nothing to offload from, and where torchao is not installed for int8 weights.
+    there is nothing to offload from, where the device has no float8, and where torchao is not installed for int8
+    weights.
     """
     device = hardware.device
     if plan.offload != "none" and device.type == "cpu":
         raise ModelError(f"The memory plan {plan.name} moves parts between CPU and GPU; there is no GPU here.")
+    if plan.unet_weights == "float8" and not has_float8(device):
+        raise ModelError(f"The memory plan {plan.name} needs float8 numbers, which {device.type} does not have.")
     base.hardware = hardware
     if plan.unet_weights == "int8":
         quantize_to_int8(base.unet, device)
@@ -49,7 +52,7 @@ def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Ha
     upcast_where_asked(base.vae)
     if plan.tiled_vae:
         decode_in_tiles(base.vae)
-    evicted: Sequence[Home] = ()
+    evicted: Sequence[HostWeights] = ()
     if plan.offload != "none":
         evicted = offload(base, plan, torch.device(device.type, device.index or 0))
     else:
@@ -67,15 +70,15 @@ def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Ha
     return CpuOffload(device, evicted)
 
 
-def offload(base: BaseModel, plan: MemoryPlan, device: torch.device) -> Sequence[Home]:
+def offload(base: BaseModel, plan: MemoryPlan, device: torch.device) -> Sequence[HostWeights]:
     """Leave the base in CPU memory; its parts, or single layers of them, come to ``device`` while they run.
 
-    Returns the homes of parts that stay on the device until another is called.
+    Returns the parts that stay on the device until another is called.
     """
     base.text = replace(base.text, works_on=device)
     parts = (*base.text.encoders, base.unet, base.vae)
     if plan.offload == "model":
-        return take_turns(parts, device)
+        return offload_in_turns(parts, device)
     for part in parts:
         cpu_offload(part, device)
     return ()

@@ -1,4 +1,4 @@
-"""Modules that wait in CPU memory and go to the device only to work. Called where encoders run, and by placement."""
+"""Modules that wait in CPU memory and come to the device only to work. Called where encoders run, and by placement."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from accelerate.hooks import add_hook_to_module
 from torch import nn
 
 
-class Home:
-    """A module's weights in CPU memory. They stay there while it works on a device: going home copies none.
+class HostWeights:
+    """A module's weights in CPU memory. They stay there while it works on a device: going back copies none.
 
     Whoever changes the weights on the device loses the change.
     """
@@ -27,7 +27,7 @@ class Home:
             for name, parameter in owner.named_parameters(recurse=False)
         ]
 
-    def send(self) -> None:
+    def restore(self) -> None:
         """Free the device of the module."""
         if next(self.module.parameters()).device.type == "cpu":
             return
@@ -39,50 +39,51 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class CpuOffload:
-    """Where a module works; it waits in CPU memory. Those that are ``evicted`` leave the device before it comes."""
+    """The device that a module works on; it waits in CPU memory. What is ``evicted`` leaves the device before it."""
 
     work: torch.device
-    evicted: Sequence[Home] = ()
+    evicted: Sequence[HostWeights] = ()
 
 
 @contextmanager
 def on_device(offload: CpuOffload | None, *modules: nn.Module) -> Iterator[None]:
-    """Bring ``modules`` to work and, whatever happens, home again; without an ``offload`` they stay where they are."""
+    """Bring ``modules`` to the device and, whatever happens, back; without an ``offload`` they stay where they are."""
     if offload is None:
         yield
         return
-    homes = [Home(module) for module in modules]
+    hosted = [HostWeights(module) for module in modules]
     try:
         for other in offload.evicted:
-            other.send()
+            other.restore()
         for module in modules:
             module.to(offload.work)
         yield
     finally:
-        for home in homes:
-            home.send()
+        for one in hosted:
+            one.restore()
 
 
-def take_turns(parts: Sequence[nn.Module], device: torch.device) -> list[Home]:
+def offload_in_turns(parts: Sequence[nn.Module], device: torch.device) -> list[HostWeights]:
     """From now on each of ``parts`` comes to ``device`` when it is called, once every other has left it.
 
-    diffusers' own model offload sends home only the part before the called one in a fixed order. A server calls them
-    in any order: the next request's text encoders run between two UNet steps, or after a decode. Returns their homes.
+    diffusers' own model offload sends away only the part that comes before the called one in a fixed order. A server
+    calls them in any order: the next request's text encoders run between two UNet steps, or after a decode. Returns
+    the parts' weights, for whoever needs the device for something else.
     """
-    homes = [Home(part) for part in parts]
+    hosted = [HostWeights(part) for part in parts]
     for part in parts:
-        add_hook_to_module(part, _Turn(device, [home for home in homes if home.module is not part]))
-    return homes
+        add_hook_to_module(part, _Turn(device, [one for one in hosted if one.module is not part]))
+    return hosted
 
 
 class _Turn(OffloadHook):  # type: ignore[misc]
-    """accelerate's offload hook of a whole part, which sends every other part home first."""
+    """accelerate's offload hook of a whole part, which sends every other part away first."""
 
-    def __init__(self, device: torch.device, others: Sequence[Home]) -> None:
+    def __init__(self, device: torch.device, others: Sequence[HostWeights]) -> None:
         super().__init__(execution_device=device)
         self._others = others
 
     def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         for other in self._others:
-            other.send()
+            other.restore()
         return super().pre_forward(module, *args, **kwargs)

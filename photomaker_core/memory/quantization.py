@@ -16,6 +16,11 @@ def has_torchao() -> bool:
     return importlib.util.find_spec("torchao") is not None
 
 
+def has_float8(device: torch.device) -> bool:
+    """Whether the device can hold float8 numbers; Apple's cannot."""
+    return device.type != "mps"
+
+
 def quantize_to_int8(module: nn.Module, device: torch.device) -> None:
     """Move ``module`` to ``device`` and keep the weights of its linear layers as int8.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch
+from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from photomaker_core.memory.cpu_offload import CpuOffload, on_device
+from photomaker_core.models.lora_layers import LoraWeights, activate_loras, loras_in
+from photomaker_core.models.prompt_tokenizer import PromptTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +32,17 @@ class TextEmbedding:
 
 
 class TextEmbeddingCache:
-    """The embeddings used last, by token ids, in at most ``max_bytes``. Whoever gets one must not change it."""
+    """Embeddings used last, by all that they depend on, in at most ``max_bytes``. None of them may be changed."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes, self._size_bytes = max_bytes, 0
-        self._kept: OrderedDict[bytes, TextEmbedding] = OrderedDict()
+        self._kept: OrderedDict[Hashable, TextEmbedding] = OrderedDict()
 
     @property
     def size_bytes(self) -> int:
         return self._size_bytes
 
-    def get(self, key: bytes) -> TextEmbedding | None:
+    def get(self, key: Hashable) -> TextEmbedding | None:
         embedding = self._kept.get(key)
         if embedding is not None:
             self._kept.move_to_end(key)
@@ -48,7 +52,7 @@ class TextEmbeddingCache:
         self._kept.clear()
         self._size_bytes = 0
 
-    def put(self, key: bytes, embedding: TextEmbedding) -> None:
+    def put(self, key: Hashable, embedding: TextEmbedding) -> None:
         self._kept[key] = embedding
         self._size_bytes += embedding.size_bytes
         while self._size_bytes > self._max_bytes:
@@ -60,15 +64,27 @@ class TextEmbeddingCache:
 class TextEncoders:
     """Both tokenizers with their encoders; ``tokenizers[0]`` is the one prompts are decoded with.
 
-    With a ``cache`` the same ids are embedded once; only for encoders that do not change. Encoders with a
-    ``offload`` are on its device only while they run; those that hooks bring to a device run on ``works_on``.
+    With a ``cache`` the same ids are embedded once under the same ``loras``, which are active whenever the encoders
+    run; only for encoders whose own weights do not change. Encoders with an ``offload`` are on its device only while
+    they run; those that hooks bring to a device run on ``works_on``.
     """
 
-    tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]
+    tokenizers: tuple[PromptTokenizer, PromptTokenizer]
     encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
     cache: TextEmbeddingCache | None = None
     offload: CpuOffload | None = None
     works_on: torch.device | None = None
+    loras: LoraWeights = ()
+
+    @classmethod
+    def of(cls, pipeline: StableDiffusionXLPipeline, cache: TextEmbeddingCache | None = None) -> TextEncoders:
+        """Those of an SDXL pipeline."""
+        encoders = (pipeline.text_encoder, pipeline.text_encoder_2)
+        first, second = (
+            PromptTokenizer(tokenizer, encoder.config.vocab_size, encoder.config.max_position_embeddings)
+            for tokenizer, encoder in zip((pipeline.tokenizer, pipeline.tokenizer_2), encoders, strict=True)
+        )
+        return cls((first, second), encoders, cache)
 
     @property
     def width(self) -> int:
@@ -80,6 +96,11 @@ class TextEncoders:
         weights: torch.device = self.encoders[0].device
         return self.works_on or weights
 
+    @property
+    def effective_loras(self) -> tuple[LoraWeights, ...]:
+        """For each encoder the LoRAs that change what it gives."""
+        return tuple(loras_in(encoder, self.loras) for encoder in self.encoders)
+
     def clear(self) -> None:
         """Empty the cache, where there is one."""
         if self.cache is not None:
@@ -88,11 +109,7 @@ class TextEncoders:
     def token_ids(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Plain prompts as ids [B, 77] for each encoder, truncated or padded."""
         first, second = (
-            torch.tensor(
-                tokenizer(
-                    prompts, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, verbose=False
-                ).input_ids
-            )
+            torch.tensor([tokenizer.framed(tokenizer.ids(prompt)) for prompt in prompts])
             for tokenizer in self.tokenizers
         )
         return first, second
@@ -110,7 +127,7 @@ class TextEncoders:
         """
         if self.cache is None:
             return self._run(first, second)
-        key = torch.cat([first, second]).numpy().tobytes()
+        key = (torch.cat([first, second]).numpy().tobytes(), self.effective_loras)
         embedding = self.cache.get(key)
         if embedding is None:
             embedding = self._run(first, second)
@@ -118,6 +135,8 @@ class TextEncoders:
         return embedding
 
     def _run(self, first: Tensor, second: Tensor) -> TextEmbedding:
+        for encoder in self.encoders:
+            activate_loras(encoder, self.loras)
         with on_device(self.offload, *self.encoders):
             outputs = [
                 encoder(ids.to(self.device), output_hidden_states=True)

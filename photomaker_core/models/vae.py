@@ -1,6 +1,6 @@
 """The VAE's two ways: pictures to latents, and latents to pictures in parts, between which a denoising step fits.
 
-Called by the engine.
+Called by the engine, by previews and by training.
 
 Decoding a 1024 x 1024 picture takes as long as several steps. Cut by layers, and not by tiles, the parts give the
 very picture that one call gives.
@@ -8,12 +8,17 @@ very picture that one call gives.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
+
+from photomaker_core.errors import DrawingError
+
+log = logging.getLogger(__name__)
 
 Decoding = Generator[None, None, Tensor]
 """Advanced by ``next``; its return value is the pixels."""
@@ -23,15 +28,28 @@ Decoding = Generator[None, None, Tensor]
 def decode_in_parts(vae: AutoencoderKL, latents: Tensor) -> Decoding:
     """Latents [B, C, h, w] as the UNet leaves them to pixels [B, 3, H, W] in 0..1, pausing after each part.
 
-    A tiled or offloaded VAE is decoded in one part: its own code decides where its weights and tiles are.
+    A tiled or offloaded VAE is decoded in one part: its own code decides where its weights and tiles are. A VAE that
+    overflows in half precision runs in float32 from then on. Raises :class:`DrawingError` for latents that are not
+    finite, and where float32 overflows too.
     """
-    scaled = _unscaled(vae, latents)
-    if vae.use_tiling or hasattr(vae, "_hf_hook"):
-        yield
-        pixels: Tensor = vae.decode(scaled, return_dict=False)[0]
-    else:
-        pixels = yield from _by_layers(vae, scaled)
+    if not latents.isfinite().all():
+        raise broken_picture()
+    pixels = yield from _decode(vae, latents)
+    if not pixels.isfinite().all() and _can_take_float32(vae):
+        log.warning("the VAE overflows in %s; from now on it runs in float32", vae.dtype)
+        vae.to(torch.float32)
+        pixels = yield from _decode(vae, latents)
+    if not pixels.isfinite().all():
+        raise broken_picture()
     return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+
+def broken_picture() -> DrawingError:
+    """The error of numbers that are none."""
+    return DrawingError(
+        "This picture broke while it was drawn: its numbers grew out of bounds. "
+        "Try another seed, a lower guidance, or draw without a LoRA."
+    )
 
 
 def decode_in_tiles(vae: AutoencoderKL) -> None:
@@ -43,12 +61,41 @@ def decode_in_tiles(vae: AutoencoderKL) -> None:
 
 @torch.no_grad()
 def encode_pixels(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
-    """Pixels [B, 3, H, W] in -1..1 to latents [B, C, h, w] in float32, scaled as the UNet takes them."""
+    """Pixels [B, 3, H, W] in -1..1 on any device to the mean latents [B, C, h, w] in float32 on the VAE's device,
+    scaled as the UNet takes them."""
     upcast_where_asked(vae)
-    latents = vae.encode(pixels.to(vae.dtype), return_dict=False)[0].mode().float()
+    latents = _mean_latents(vae, pixels)
+    if not latents.isfinite().all() and _can_take_float32(vae):
+        vae.to(torch.float32)
+        latents = _mean_latents(vae, pixels)
     mean, std = _statistics(vae, latents)
     scaled: Tensor = (latents - mean) * vae.config.scaling_factor / std
     return scaled
+
+
+def upcast_where_asked(vae: Any) -> None:
+    """Take a float16 VAE to float32 where its configuration says that float16 overflows in it."""
+    if vae.dtype == torch.float16 and vae.config.force_upcast:
+        vae.to(torch.float32)
+
+
+def _mean_latents(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    mean: Tensor = vae.encode(pixels.to(vae.dtype), return_dict=False)[0].mode()
+    return mean.float()
+
+
+def _can_take_float32(vae: Any) -> bool:
+    """Whether there are weights to convert: an offload of single layers keeps them out of reach."""
+    return vae.dtype != torch.float32 and not any(one.is_meta for one in vae.parameters())
+
+
+def _decode(vae: AutoencoderKL, latents: Tensor) -> Decoding:
+    scaled = _unscaled(vae, latents)
+    if vae.use_tiling or hasattr(vae, "_hf_hook"):
+        yield
+        pixels: Tensor = vae.decode(scaled, return_dict=False)[0]
+        return pixels
+    return (yield from _by_layers(vae, scaled))
 
 
 def _unscaled(vae: Any, latents: Tensor) -> Tensor:
@@ -57,12 +104,6 @@ def _unscaled(vae: Any, latents: Tensor) -> Tensor:
     mean, std = _statistics(vae, latents)
     plain: Tensor = latents * std / vae.config.scaling_factor + mean
     return plain
-
-
-def upcast_where_asked(vae: Any) -> None:
-    """Take a float16 VAE to float32 where its configuration says that float16 overflows in it."""
-    if vae.dtype == torch.float16 and vae.config.force_upcast:
-        vae.to(torch.float32)
 
 
 def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:

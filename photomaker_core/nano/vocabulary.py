@@ -14,7 +14,7 @@ from typing import Final
 
 from transformers import CLIPTokenizer
 
-from photomaker_core.conditioning.prompt_tokens import CLASS_WORDS
+from photomaker_core.conditioning.person_words import CLASS_WORDS
 from photomaker_core.nano.captions import vocabulary_words
 
 COMMON_MERGES: Final = 1500

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from photomaker_core.conditioning.stacking import Conditioning, merge_step
 from photomaker_core.errors import SettingsError
-
-StyleLoras = tuple[tuple[str, float], ...]
+from photomaker_core.models.lora_layers import LoraWeights
+from photomaker_core.models.text_encoders import TextEmbedding
+from photomaker_core.sampling.schedulers import check_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,24 @@ class GenerationSettings:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_every: int = 1
     cache_every: int = 1
-    style_loras: StyleLoras = ()
+    style_loras: LoraWeights = ()
 
     def __post_init__(self) -> None:
+        start, end = self.guidance_interval
+        levers = (self.guidance_scale, self.style_strength_ratio, self.guidance_rescale, start, end)
+        counts = (self.guidance_every, self.cache_every, self.start_merge_step or 0)
+        require_finite(*levers, *counts, *(weight for _, weight in self.style_loras))
         if not 1 <= self.steps <= 1000:
             raise SettingsError(
                 "Steps must be between {low} and {high}; {value} is not.", low=1, high=1000, value=self.steps
+            )
+        check_steps(self.scheduler, self.steps)
+        if not 0 <= self.style_strength_ratio <= 100:
+            raise SettingsError(
+                "The style strength must be between {low} and {high}; {value} is not.",
+                low=0,
+                high=100,
+                value=self.style_strength_ratio,
             )
         if not 0 <= self.seed < 2**63:
             raise SettingsError("A seed is a whole number from 0 on; {value} is not.", value=self.seed)
@@ -65,7 +79,6 @@ class GenerationSettings:
             raise SettingsError(
                 "The UNet is computed whole every so many steps, 1 or more; {value} is not.", value=self.cache_every
             )
-        start, end = self.guidance_interval
         if not 0 <= start <= end <= 1:
             raise SettingsError(
                 "A guidance interval lies within 0 and 1; {start:g} to {end:g} does not.", start=start, end=end
@@ -92,6 +105,13 @@ class GenerationSettings:
         return step % self.cache_every != 0 and step != self.merge_step + 1
 
 
+def require_finite(*numbers: float) -> None:
+    """Raise :class:`SettingsError` for a number that is none, or is infinite."""
+    for number in numbers:
+        if not math.isfinite(number):
+            raise SettingsError("Every setting must be a finite number; {value} is not.", value=number)
+
+
 @dataclass(frozen=True, slots=True)
 class Img2ImgInit:
     """A picture to start from, and which ``strength`` of the schedule, above 0 and up to 1, is drawn anew
@@ -116,24 +136,31 @@ def steps_anew(steps: int, strength: float) -> int:
     return max(1, round(steps * strength))
 
 
+class Branch(Enum):
+    """The two predictions of classifier-free guidance."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
 @dataclass(slots=True, eq=False)
 class Generation:
     """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps.
 
     ``denoised`` is the last step's estimate of the clean latents, or ``latents`` before the first; ``guidance_delta``
     the positive prediction minus the negative one when that was computed last; ``cached_deep_features`` the UNet's
-    deep features of the positive branch and of the negative, where later steps use them. A generation that starts
-    from a picture begins at ``first_step`` of its schedule.
+    deep features of each branch, where later steps use them. ``step_options`` are what the scheduler's ``step`` takes
+    besides. A generation that starts from a picture begins at ``first_step`` of its schedule.
     """
 
     conditioning: Conditioning
     settings: GenerationSettings
     scheduler: Any
     latents: Tensor
-    noise: torch.Generator
     denoised: Tensor
+    step_options: dict[str, Any] = field(default_factory=dict)
     guidance_delta: Tensor | None = None
-    cached_deep_features: list[Tensor | None] = field(default_factory=lambda: [None, None])
+    cached_deep_features: dict[Branch, Tensor] = field(default_factory=dict)
     first_step: int = 0
     steps_done: int = 0
 
@@ -150,6 +177,17 @@ class Generation:
             return False
         return self.guidance_delta is None or step == settings.merge_step + 1 or step % settings.guidance_every == 0
 
-    def cached_deep_features_at(self, branch: int) -> Tensor | None:
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """What the next step computes."""
+        return (Branch.POSITIVE, Branch.NEGATIVE) if self.needs_negative else (Branch.POSITIVE,)
+
+    def cached_deep_features_at(self, branch: Branch) -> Tensor | None:
         """The deep features that this step takes for a branch, or ``None`` where it computes them."""
-        return self.cached_deep_features[branch] if self.settings.is_shallow_at(self.steps_done) else None
+        return self.cached_deep_features.get(branch) if self.settings.is_shallow_at(self.steps_done) else None
+
+    def embedding(self, branch: Branch) -> TextEmbedding:
+        """What the next step tells the UNet on a branch."""
+        if branch is Branch.NEGATIVE:
+            return self.conditioning.negative
+        return self.conditioning.at_step(self.steps_done, self.settings.merge_step)

@@ -39,10 +39,10 @@ class LatentColours:
         return cls(torch.linalg.lstsq(_with_ones(latents), colours.permute(0, 2, 3, 1).reshape(-1, 3)).solution)
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Scaled latents [B, C, h, w] on any device to pixels [B, 3, h, w] in 0..1 on the CPU."""
+        """Scaled latents [B, C, h, w] on any device to pixels [B, 3, h, w] in 0..1 on the CPU; grey for no number."""
         batch, _, height, width = latents.shape
         pixels = _with_ones(latents.float().cpu()) @ self.weights
-        return pixels.reshape(batch, height, width, 3).permute(0, 3, 1, 2).clamp(0, 1)
+        return pixels.reshape(batch, height, width, 3).permute(0, 3, 1, 2).nan_to_num(0.5).clamp(0, 1)
 
 
 def _with_ones(latents: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ each is done, then ``finish``. The GPU thread is its only caller in the bot; a s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,29 +18,31 @@ from torch import Tensor
 from photomaker_core.conditioning.stacking import Conditioning, condition
 from photomaker_core.cpu_threads import CpuThreads
 from photomaker_core.errors import SettingsError
+from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import tensor_to_images
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.models.deep_cache import deep_features_of, shallow_forward
-from photomaker_core.models.text_encoders import TextEmbedding
-from photomaker_core.models.vae import Decoding, decode_in_parts, encode_pixels
-from photomaker_core.sampling.generation import Generation, GenerationSettings, Img2ImgInit
+from photomaker_core.models.lora_layers import LoraWeights
+from photomaker_core.models.vae import Decoding, broken_picture, decode_in_parts, encode_pixels
+from photomaker_core.sampling.generation import Branch, Generation, GenerationSettings, Img2ImgInit
 from photomaker_core.sampling.latent_preview import LatentColours
-from photomaker_core.sampling.schedulers import make_scheduler
+from photomaker_core.sampling.schedulers import make_scheduler, step_options
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row of a UNet forward: branch 0 is a generation's positive one, branch 1 the negative."""
+    """One row of a UNet forward."""
 
     generation: Generation
-    branch: int
+    branch: Branch
 
-    @property
-    def embedding(self) -> TextEmbedding:
-        generation = self.generation
-        if self.branch:
-            return generation.conditioning.negative
-        return generation.conditioning.at_step(generation.steps_done, generation.settings.merge_step)
+
+@dataclass(frozen=True, slots=True)
+class _Prediction:
+    """The UNet's output [1, C, h, w] for one generation; ``negative`` where its step computes that branch."""
+
+    positive: Tensor
+    negative: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,22 @@ class StepEngine:
         self._colours: LatentColours | None = None
         self._threads = CpuThreads(torch.get_num_threads(), torch.set_num_threads)
 
-    def condition(self, prompt: str, negative_prompt: str | None, id_features: Tensor | None) -> Conditioning:
-        """Embed a request once; ``id_features`` is [N, T, D], or ``None`` for a picture of nobody.
+    def condition(
+        self,
+        prompt: str,
+        negative_prompt: str | None,
+        id_features: Tensor | None,
+        style_loras: LoraWeights = (),
+    ) -> Conditioning:
+        """Embed a request once; ``id_features`` is [N, T, D], or ``None`` for a text-only picture.
 
-        Raises :class:`~photomaker_core.errors.PromptError`.
+        ``style_loras`` are those that the pictures will be drawn with: they may change the text encoders too. Raises
+        :class:`~photomaker_core.errors.PromptError`, and :class:`~photomaker_core.errors.SettingsError` for an
+        unknown LoRA.
         """
+        self._require_known(style_loras)
         return condition(
-            self.model.base.text,
+            self.model.text_encoders_under(style_loras),
             self.model.id_encoder,
             prompt,
             negative_prompt,
@@ -87,12 +98,13 @@ class StepEngine:
 
         With a ``start`` the noise is laid over that picture, and the schedule is entered where its strength says. Steps
         are not cached where the memory plan moves the UNet about: caching calls its blocks, which must be in one place.
-        Raises :class:`~photomaker_core.errors.SettingsError` for settings that cannot be drawn.
+        Raises :class:`~photomaker_core.errors.SettingsError` for settings that cannot be drawn, and ``ValueError``
+        where the prompt was embedded under other LoRAs than those of ``settings``.
         """
         base = self.model.base
-        unknown = [name for name, _ in settings.style_loras if name not in self.model.style_loras]
-        if unknown:
-            raise SettingsError("No style LoRA is loaded under the name “{name}”.", name=unknown[0])
+        self._require_known(settings.style_loras)
+        if conditioning.text_loras != self.model.text_encoders_under(settings.style_loras).effective_loras:
+            raise ValueError("the prompt was embedded under other style LoRAs than the picture is to be drawn with")
         if self.model.plan.offload != "none":
             settings = replace(settings, cache_every=1)
         noise = torch.Generator("cpu").manual_seed(settings.seed)
@@ -102,17 +114,18 @@ class StepEngine:
             initial_noise = torch.randn(shape, generator=noise)
         scheduler: Any = make_scheduler(settings.scheduler, base.pipeline.scheduler.config)
         scheduler.set_timesteps(settings.steps, device=base.hardware.device)
+        options = step_options(scheduler, noise)
         initial_noise = initial_noise.to(base.hardware.device, torch.float32)
         if start is None:
             latents = initial_noise * scheduler.init_noise_sigma
-            return Generation(conditioning, settings, scheduler, latents, noise, denoised=latents)
+            return Generation(conditioning, settings, scheduler, latents, latents, options)
         first = start.first_step(len(scheduler.timesteps))
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(first)
         encoded = self.encode(start.picture, settings.width, settings.height)
         latents = scheduler.add_noise(encoded, initial_noise, scheduler.timesteps[first : first + 1])
         return Generation(
-            conditioning, settings, scheduler, latents, noise, denoised=encoded, first_step=first, steps_done=first
+            conditioning, settings, scheduler, latents, encoded, options, first_step=first, steps_done=first
         )
 
     @torch.no_grad()
@@ -130,27 +143,32 @@ class StepEngine:
             raise ValueError("a generation that is done cannot be stepped")
         self._threads.adapt()
         self.model.activate_loras(generations[0].settings.style_loras)
-        predictions = self._predict_noise(generations)
-        for generation in generations:
-            settings = generation.settings
-            positive = next(predictions)
-            if generation.needs_negative:
-                generation.guidance_delta = positive - next(predictions)
-            predicted = positive
-            if settings.guided_at(generation.steps_done) and generation.guidance_delta is not None:
-                predicted = _guide(
-                    positive, generation.guidance_delta, settings.guidance_scale, settings.guidance_rescale
-                )
+        for generation, prediction in zip(generations, self._predict(generations), strict=True):
+            guided = _guided(generation, prediction)
             timestep = generation.scheduler.timesteps[generation.steps_done]
-            extra = {"generator": generation.noise} if _draws_noise(generation.scheduler) else {}
-            output = generation.scheduler.step(predicted, timestep, generation.latents, **extra)
+            output = generation.scheduler.step(guided, timestep, generation.latents, **generation.step_options)
             generation.latents = output.prev_sample
             generation.denoised = _denoised(generation.scheduler, output)
             generation.steps_done += 1
 
+    def _require_known(self, style_loras: LoraWeights) -> None:
+        unknown = [name for name, _ in style_loras if name not in self.model.style_loras]
+        if unknown:
+            raise SettingsError("No style LoRA is loaded under the name “{name}”.", name=unknown[0])
+
     def finish(self, generation: Generation) -> Image.Image:
-        """Decode a generation into its picture; one that is not done gives a preview of where it is."""
-        return tensor_to_images(self.decode(generation.latents))[0]
+        """Decode a generation into its picture; one that is not done gives a preview of where it is.
+
+        Raises :class:`~photomaker_core.errors.DrawingError` for numbers out of bounds or a picture of one colour.
+        """
+        return self.picture(generation, self.decode(generation.latents))
+
+    def picture(self, generation: Generation, pixels: Tensor) -> Image.Image:
+        """The picture of decoded ``pixels`` [1, 3, H, W]; raises as :meth:`finish` does."""
+        picture = tensor_to_images(pixels)[0]
+        if generation.is_done and generation.first_step == 0 and _is_of_one_colour(picture):
+            raise broken_picture()
+        return picture
 
     def preview(self, generation: Generation) -> Image.Image:
         """A small picture, a pixel a latent, of what the generation is going to be; costs next to nothing."""
@@ -163,8 +181,8 @@ class StepEngine:
     def encode(self, picture: Image.Image, width: int, height: int) -> Tensor:
         """A picture, cut and scaled to ``width`` x ``height``, as latents [1, C, h, w] in float32."""
         fitted = ImageOps.fit(picture.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-        pixels = torch.from_numpy(np.asarray(fitted, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
-        return encode_pixels(self.model.base.vae, pixels.unsqueeze(0).to(self.model.base.hardware.device))
+        pixels = signed_pixels(np.asarray(fitted)[None])
+        return encode_pixels(self.model.base.vae, pixels.to(self.model.base.hardware.device))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, C, h, w] to pixels [B, 3, H, W] in 0..1."""
@@ -180,9 +198,9 @@ class StepEngine:
         """The same in parts, between which other work can be done; each ``next`` runs one."""
         return decode_in_parts(self.model.base.vae, latents)
 
-    def _predict_noise(self, generations: Sequence[Generation]) -> Iterator[Tensor]:
-        """The UNet's output for each row: every generation's positive row, then the negative where it needs one."""
-        rows = [_Row(one, branch) for one in generations for branch in range(1 + one.needs_negative)]
+    def _predict(self, generations: Sequence[Generation]) -> Sequence[_Prediction]:
+        """Every generation's prediction: one row of the UNet for each branch that its step computes."""
+        rows = [_Row(generation, branch) for generation in generations for branch in generation.branches]
         shallow = [row for row in rows if row.generation.cached_deep_features_at(row.branch) is not None]
         whole = [row for row in rows if row.generation.cached_deep_features_at(row.branch) is None]
         outputs: dict[_Row, Tensor] = {}
@@ -190,7 +208,10 @@ class StepEngine:
             outputs |= zip(whole, self._whole(whole), strict=True)
         if shallow:
             outputs |= zip(shallow, self._shallow(shallow), strict=True)
-        return iter([outputs[row] for row in rows])
+        return [
+            _Prediction(outputs[_Row(one, Branch.POSITIVE)], outputs.get(_Row(one, Branch.NEGATIVE)))
+            for one in generations
+        ]
 
     def _whole(self, rows: Sequence[_Row]) -> Sequence[Tensor]:
         """The whole UNet; rows that cache keep their deep features."""
@@ -232,7 +253,7 @@ class StepEngine:
             latents.append(generation.scheduler.scale_model_input(generation.latents, timestep))
             timesteps.append(timestep)
             time_ids.append([settings.height, settings.width, 0, 0, settings.height, settings.width])
-        embeddings = [row.embedding for row in rows]
+        embeddings = [row.generation.embedding(row.branch) for row in rows]
         hardware = self.model.base.hardware
         return _UnetInputs(
             sample=torch.cat(latents).to(hardware.dtype),
@@ -250,12 +271,19 @@ def _split(output: Tensor) -> Sequence[Tensor]:
     return rows
 
 
-def _guide(positive: Tensor, guidance_delta: Tensor, scale: float, rescale: float) -> Tensor:
+def _guided(generation: Generation, prediction: _Prediction) -> Tensor:
     """Classifier-free guidance (Ho & Salimans 2022), rescaled as Lin et al. 2023, equation 16.
 
-    ``towards`` is the positive prediction minus the negative one, so that scale 1 changes nothing.
+    The guidance delta is the positive prediction minus the negative one, so that scale 1 changes nothing; a step
+    without a negative prediction takes the last one's.
     """
-    guided = positive + (scale - 1) * guidance_delta
+    settings, positive = generation.settings, prediction.positive
+    if prediction.negative is not None:
+        generation.guidance_delta = positive - prediction.negative
+    if not settings.guided_at(generation.steps_done) or generation.guidance_delta is None:
+        return positive
+    guided = positive + (settings.guidance_scale - 1) * generation.guidance_delta
+    rescale = settings.guidance_rescale
     if rescale <= 0:
         return guided
     axes = list(range(1, guided.ndim))
@@ -274,5 +302,5 @@ def _denoised(scheduler: Any, output: Any) -> Tensor:
     return latest
 
 
-def _draws_noise(scheduler: Any) -> bool:
-    return "generator" in scheduler.step.__code__.co_varnames
+def _is_of_one_colour(picture: Image.Image) -> bool:
+    return all(low == high for low, high in picture.getextrema())  # type: ignore[misc]

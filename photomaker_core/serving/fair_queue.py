@@ -5,6 +5,7 @@ Called by the runner once a tick. It knows no tensors and no clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -56,8 +57,11 @@ class FairQueue(Generic[T]):
         """Queue ``item`` for as many batches as it takes, until it is removed.
 
         Only items with equal ``key`` share a batch; ``cost`` is what one step of it takes; of two members, one
-        with twice the ``weight`` gets twice the steps. Raises ``ValueError`` for an item that is queued already.
+        with twice the ``weight`` gets twice the steps. Raises ``ValueError`` for an item that is queued already, and
+        for a cost or a weight that is not a number above zero.
         """
+        if not (0 < cost < math.inf and 0 < weight < math.inf):
+            raise ValueError(f"a cost of {cost} with a weight of {weight} cannot be shared")
         if item in self._member_of:
             raise ValueError("this item is queued already")
         now = self._now()

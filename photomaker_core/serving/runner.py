@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from photomaker_core.conditioning.stacking import Conditioning
-from photomaker_core.images.preprocessing import tensor_to_images
+from photomaker_core.errors import DrawingError
+from photomaker_core.models.lora_layers import LoraWeights
 from photomaker_core.models.vae import Decoding, decode_in_tiles
 from photomaker_core.sampling.generation import Generation, GenerationSettings, Img2ImgInit, steps_anew
 from photomaker_core.sampling.step_engine import StepEngine
@@ -108,8 +109,9 @@ class _Job:
     drawing: ImageJob
     publish: Publish
     pictures: list[_Picture] = field(default_factory=list)
-    conditioning: Conditioning | None = None
+    conditionings: dict[LoraWeights, Conditioning] = field(default_factory=dict)
     previewed_at_s: float = float("-inf")
+    has_previews: bool = True
 
 
 class Runner:
@@ -190,14 +192,24 @@ class Runner:
         if drawing.job_id not in self._jobs:
             return False
         try:
-            if job.conditioning is None:
-                job.conditioning = self._engine.condition(drawing.prompt, drawing.negative_prompt, drawing.id_features)
-                job.publish(Started(job.conditioning.dropped_text))
-            picture.generation = self._engine.begin(job.conditioning, picture.settings, start=drawing.start)
+            conditioning = self._conditioning(job, picture.settings.style_loras)
+            picture.generation = self._engine.begin(conditioning, picture.settings, start=drawing.start)
         except Exception as error:
             self._end(job, Failed(error))
             return False
         return True
+
+    def _conditioning(self, job: _Job, style_loras: LoraWeights) -> Conditioning:
+        """The job's embeddings under the LoRAs of one of its pictures; the first of them starts the job."""
+        if style_loras not in job.conditionings:
+            drawing = job.drawing
+            conditioning = self._engine.condition(
+                drawing.prompt, drawing.negative_prompt, drawing.id_features, style_loras
+            )
+            if not job.conditionings:
+                job.publish(Started(conditioning.dropped_text))
+            job.conditionings[style_loras] = conditioning
+        return job.conditionings[style_loras]
 
     def _step(self, batch: Sequence[_Picture]) -> None:
         """Step a batch. Out of memory, it goes on with half; another error is followed to the picture at fault."""
@@ -225,8 +237,7 @@ class Runner:
                 next(parts)
             except StopIteration as end:
                 self._decoding.popleft()
-                picture.decoded = tensor_to_images(end.value)[0]
-                self._conclude(picture.job)
+                self._conclude(picture, end.value)
             except Exception as error:
                 self._decoding.popleft()
                 self._decode_again(picture, error)
@@ -242,7 +253,14 @@ class Runner:
         else:
             self._end(picture.job, Failed(error))
 
-    def _conclude(self, job: _Job) -> None:
+    def _conclude(self, picture: _Picture, pixels: Tensor) -> None:
+        job = picture.job
+        assert picture.generation is not None
+        try:
+            picture.decoded = self._engine.picture(picture.generation, pixels)
+        except DrawingError as error:
+            self._end(job, Failed(error))
+            return
         pictures = [picture.decoded for picture in job.pictures]
         done = [picture for picture in pictures if picture is not None]
         if len(done) == len(pictures):
@@ -257,14 +275,14 @@ class Runner:
 
     def _previews(self, job: _Job) -> list[Image.Image]:
         now = self._clock()
-        if not self._preview_every_s or now - job.previewed_at_s < self._preview_every_s:
+        if not self._preview_every_s or not job.has_previews or now - job.previewed_at_s < self._preview_every_s:
             return []
         job.previewed_at_s = now
         try:
             return [self._engine.preview(one.generation) for one in job.pictures if one.generation is not None]
         except Exception:
-            log.exception("previews cannot be made; there will be no more of them")
-            self._preview_every_s = 0
+            log.exception("previews of job %d cannot be made; it is drawn without", job.drawing.job_id)
+            job.has_previews = False
             return []
 
     def _end(self, job: _Job, event: Event) -> None:

@@ -53,9 +53,7 @@ class ConsistencyStage:
         self._noise = DDPMScheduler.from_config(pipeline.scheduler.config)
         stride = self._noise.config.num_train_timesteps // solver_steps
         self._stride, self._solver_steps = stride, solver_steps
-        self._text = TextEncoders(
-            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
-        )
+        self._text = TextEncoders.of(pipeline)
         for module in (pipeline.unet, pipeline.vae, *self._text.encoders):
             module.requires_grad_(False)
         pipeline.unet.add_adapter(

@@ -18,9 +18,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from photomaker_core.errors import SettingsError
+from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import tile
 from photomaker_core.loading.base_model import Hardware, best_hardware, load_base
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
+from photomaker_core.models.vae import encode_pixels
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.lora import ATTENTION_PROJECTIONS, LORA_FILE, save_lora
 from photomaker_core.training.text_to_image_stage import save_half
@@ -81,9 +83,7 @@ class DreamBoothStage:
     ) -> None:
         self._pipeline, self._training = pipeline, training
         self._side_px = int(pipeline.unet.config.sample_size) * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
-        text = TextEncoders(
-            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
-        )
+        text = TextEncoders.of(pipeline)
         self._prompts = (f"a photo of {IDENTIFIER} {class_word}", f"a photo of a {class_word}")
         self._texts = [text.encode(prompt) for prompt in self._prompts]
         self._latents = [_latents(pipeline.vae, pictures, self._side_px) for pictures in (photos, prior)]
@@ -172,6 +172,5 @@ def _latents(vae: Any, pictures: Sequence[Image.Image], side_px: int) -> Tensor:
     if not pictures:
         return torch.zeros(0)
     fitted = [ImageOps.fit(picture, (side_px, side_px), Image.Resampling.BICUBIC) for picture in pictures]
-    pixels = torch.from_numpy(np.stack([np.asarray(one) for one in fitted])).permute(0, 3, 1, 2).float() / 127.5 - 1
-    latents: Tensor = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mean * vae.config.scaling_factor
-    return latents.float()
+    pixels = signed_pixels(np.stack([np.asarray(one) for one in fitted]))
+    return encode_pixels(vae, pixels.to(vae.device))

@@ -25,7 +25,9 @@ from torch.nn import functional
 
 from photomaker_core.conditioning.prompt_tokens import place_trigger
 from photomaker_core.errors import PromptError, UserError
+from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels
+from photomaker_core.models.vae import encode_pixels
 from photomaker_core.training.pictures import Example
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -75,11 +77,9 @@ class FolderPictures:
     @torch.no_grad()
     def latents(self, examples: list[Example]) -> Tensor:
         pictures = _read_all(self._target, examples)
-        pixels = torch.from_numpy(np.stack([np.asarray(one) for one in pictures])).permute(0, 3, 1, 2).float()
-        vae, scaling = self._vae, float(self._vae.config.scaling_factor)
-        with torch.autocast(vae.device.type, enabled=False):
-            mean: Tensor = vae.encode((pixels / 127.5 - 1).to(vae.device, vae.dtype)).latent_dist.mean
-        return mean.float().cpu() * scaling
+        pixels = signed_pixels(np.stack([np.asarray(one) for one in pictures]))
+        with torch.autocast(self._vae.device.type, enabled=False):
+            return encode_pixels(self._vae, pixels.to(self._vae.device)).cpu()
 
     def masks(self, examples: list[Example]) -> Tensor:
         masks = [np.asarray(mask) for mask in _read_all(self._mask, examples)]

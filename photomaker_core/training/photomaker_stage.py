@@ -14,7 +14,6 @@ from torch import Tensor
 
 from photomaker_core.conditioning.prompt_tokens import (
     DEFAULT_TRIGGER_WORD,
-    add_trigger_token,
     identity_prompt,
     place_trigger,
 )
@@ -60,13 +59,9 @@ class PhotoMakerStage:
         self._learning_rates = (lora_learning_rate, id_learning_rate)
         self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
         self._average_photos = average_photos
-        self._text = TextEncoders(
-            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
-        )
+        self._text = TextEncoders.of(pipeline)
         for module in (pipeline.unet, pipeline.vae, *self._text.encoders):
             module.requires_grad_(False)
-        for tokenizer in self._text.tokenizers:
-            add_trigger_token(tokenizer, DEFAULT_TRIGGER_WORD)
         if lora_start:
             pipeline.load_lora_weights(dict(lora_start), adapter_name=_LORA_NAME)
         else:

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import CLIP_MEAN, CLIP_STD
+from photomaker_core.models.vae import encode_pixels
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portrait_set import PortraitSet
 from photomaker_core.nano.portraits import FACE_RADII_PX, face_centre
@@ -134,8 +136,7 @@ class PortraitLatents:
 
 @torch.no_grad()
 def _encode(vae: AutoencoderKL, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
-    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.autocast(vae.device.type, torch.bfloat16):
-        mean = vae.encode(pixels.to(vae.device)).latent_dist.mean
-    scaled: NDArray[np.float16] = (mean.float().cpu() * vae.config.scaling_factor).numpy().astype(np.float16)
+        latents = encode_pixels(vae, signed_pixels(pictures).to(vae.device))
+    scaled: NDArray[np.float16] = latents.cpu().numpy().astype(np.float16)
     return scaled

@@ -44,9 +44,7 @@ class TextToImageStage:
     ) -> None:
         self._pipeline, self._portraits, self._objective = pipeline, portraits, objective
         self._learning_rate, self._null_text = learning_rate, null_text
-        self._text = TextEncoders(
-            (pipeline.tokenizer, pipeline.tokenizer_2), (pipeline.text_encoder, pipeline.text_encoder_2)
-        )
+        self._text = TextEncoders.of(pipeline)
         self._side_px = portraits.side_px
         use_trainable_attention(pipeline.unet, *self._text.encoders)
 

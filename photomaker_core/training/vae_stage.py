@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
+from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import tensor_to_images, tile
 from photomaker_core.nano.portrait_set import PortraitSet
 from photomaker_core.training.trainer import ParameterGroup
@@ -56,6 +57,6 @@ class VaeStage:
     def _pixels(self, count: int, generator: torch.Generator) -> Tensor:
         pictures = self._portraits.pictures.reshape(-1, *self._portraits.pictures.shape[2:])
         chosen = torch.randint(len(pictures), (count,), generator=generator).numpy()
-        pixels = torch.from_numpy(pictures[chosen]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = signed_pixels(pictures[chosen])
         flip = torch.rand(count, generator=generator) < 0.5
         return torch.where(flip[:, None, None, None], pixels.flip(-1), pixels)

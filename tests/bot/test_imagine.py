@@ -106,7 +106,7 @@ async def test_words_that_the_model_cannot_see_are_told(server: Server) -> None:
         ({"prompt": " "}, "The prompt is empty"),
         ({"prompt": "a red house"}, "does not say who is in the picture"),
         ({"prompt": "a man img and a woman img"}, "“img” 2 times"),
-        ({"prompt": "img of a man"}, "needs a word for the person before it"),
+        ({"prompt": "img of a castle"}, "needs a word for the person before it"),
         ({"prompt": "a man img " + "x" * 1000}, "1010 characters long; at most 1000"),
         ({"prompt": "sea " * 90 + "a man img"}, "within its first 75 tokens"),
         ({"identity": "nobody"}, "You have no identity called “nobody”"),

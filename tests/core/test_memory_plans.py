@@ -18,7 +18,7 @@ from photomaker_core.loading.base_model import Hardware, load_base
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.loading.placement import offload
 from photomaker_core.loading.sdxl_config import photomaker_footprint
-from photomaker_core.memory.cpu_offload import CpuOffload, on_device, take_turns
+from photomaker_core.memory.cpu_offload import CpuOffload, offload_in_turns, on_device
 from photomaker_core.memory.footprint import Footprint, live_bytes, weight_bytes
 from photomaker_core.memory.plans import PLANS, PLANS_BY_NAME
 from photomaker_core.sampling.generation import GenerationSettings
@@ -193,7 +193,7 @@ def test_parts_that_take_turns_are_never_on_the_device_together() -> None:
     present: set[torch.nn.Module] = set()
     text, unet, vae, vision = (Traveller(present) for _ in range(4))
     elsewhere = torch.device("meta")
-    homes = take_turns([text, unet, vae], elsewhere)
+    homes = offload_in_turns([text, unet, vae], elsewhere)
     for part in (text, unet, vae, text, unet, text, unet, unet, vae, unet):
         assert part() == 1
         assert present == {part}

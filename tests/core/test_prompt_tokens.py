@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from photomaker_core.conditioning.prompt_tokens import identity_prompt, place_trigger, text_only_prompt, without_trigger
+from photomaker_core.conditioning.person_words import NO_PERSON_WORDS, PERSON_WORDS
+from photomaker_core.conditioning.prompt_tokens import (
+    identity_prompt,
+    place_trigger,
+    text_only_prompt,
+    unseen_text,
+    without_trigger,
+)
 from photomaker_core.conditioning.stacking import stack_identity
 from photomaker_core.errors import PromptError
 from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.models.prompt_tokenizer import PromptTokenizer
+from photomaker_core.sampling.step_engine import StepEngine
 
 VOCABULARY = "a man woman boy walking by the sea in red hat, cinematic photo of old town"
 WORDS = st.sampled_from(VOCABULARY.split(" "))
@@ -24,12 +35,159 @@ WORDS = st.sampled_from(VOCABULARY.split(" "))
         ("Two dogs and a Woman.", "Two dogs and a Woman img."),
         ("  a   girl\n img  ", "a girl img"),
         ("a snowman and a boy", "a snowman and a boy img"),
+        ("two men by the sea", "two men img by the sea"),
+        ("a policeman", "a policeman img"),
+        ("IMG_1234.jpg of a man", "IMG_1234.jpg of a man img"),
+        ("img2img of a man", "img2img of a man img"),
+        ("by an artist: a man", "by an artist: a man img"),
     ],
 )
 def test_a_missing_trigger_goes_behind_the_class_word(prompt: str, expected: str) -> None:
     placed = place_trigger(prompt)
     assert placed.text == expected
-    assert placed.trigger_inserted == ("img" not in prompt)
+    assert placed.trigger_inserted == (" img" not in prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected", "class_word"),
+    [
+        ("a (man:1.2) img", "a (man img:1.2)", "man"),
+        ("a man, img", "a man img", "man"),
+        ("a man, img, in a hat", "a man img, in a hat", "man"),
+        ("a man (img)", "a man img", "man"),
+        ("a man (img:1.3) by the sea", "a man img by the sea", "man"),
+        ('"man" img', '"man img"', "man"),
+        ("a woman with img", "a woman img with", "woman"),
+        ("cinematic photo img handsome man", "cinematic photo handsome man img", "man"),
+        ("a man 🎩 img", "a man img 🎩", "man"),
+        ("a boy and a man, smiling, IMG", "a boy and a man img, smiling", "man"),
+        ("a man's img", "a man img's", "man"),
+        ("img of a man", "of a man img", "man"),
+    ],
+)
+def test_a_trigger_behind_something_that_is_no_person_goes_to_the_nearest_class_word(
+    prompt: str, expected: str, class_word: str
+) -> None:
+    placed = place_trigger(prompt)
+    assert (placed.text, placed.class_word, placed.trigger_inserted) == (expected, class_word, True)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a man Img in a hat", "a man img in a hat"),
+        ("a man IMG.", "a man img."),
+        ("a man and a zookeeper img", "a man and a zookeeper img"),
+        ("a robot img, IMG_1234.jpg", "a robot img, IMG_1234.jpg"),
+        ("आदमी img", "आदमी img"),
+        ("男人img", "男人img"),
+    ],
+)
+def test_a_trigger_behind_a_word_stays_there(prompt: str, expected: str) -> None:
+    placed = place_trigger(prompt)
+    assert (placed.text, placed.trigger_inserted) == (expected, False)
+
+
+def test_no_word_names_a_person_and_nobody() -> None:
+    assert not PERSON_WORDS & NO_PERSON_WORDS
+
+
+ODD_TEXT = st.lists(
+    st.one_of(
+        st.text(max_size=6),
+        st.sampled_from(
+            [
+                "img",
+                "IMG",
+                "Img",
+                "man",
+                "a",
+                ", ",
+                "(",
+                ")",
+                '"',
+                "IMG_1.jpg",
+                "img2img",
+                "🎩",
+                "<|endoftext|>",
+                "\ud800",
+            ]
+        ),
+    ),
+    max_size=12,
+).map(" ".join)
+
+
+@given(prompt=ODD_TEXT)
+def test_placing_a_trigger_twice_changes_nothing(prompt: str) -> None:
+    try:
+        placed = place_trigger(prompt)
+    except PromptError:
+        return
+    assert place_trigger(placed.text).text == placed.text
+    assert not place_trigger(placed.text).trigger_inserted
+    assert place_trigger(placed.text).class_word == placed.class_word
+    assert "img" not in without_trigger(placed.text).split(" ")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prompt=ODD_TEXT, negative=ODD_TEXT, trigger=st.one_of(st.just("img"), st.text(min_size=1, max_size=5)))
+def test_whatever_is_typed_no_id_is_beyond_the_embedding_table(
+    tiny_model: PhotoMaker, prompt: str, negative: str, trigger: str
+) -> None:
+    """An id without an embedding is an IndexError on a CPU, and on CUDA the end of the process."""
+    text, encoder = tiny_model.base.text, tiny_model.id_encoder
+    tables = [one.config.vocab_size for one in text.encoders]
+    for typed in (prompt, negative):
+        for ids, rows in zip(text.token_ids([typed]), tables, strict=True):
+            assert ids.shape == (1, 77)
+            assert 0 <= ids.min() <= ids.max() < rows
+    if not trigger.strip():
+        return
+    for typed in (prompt, f"a man {trigger} {prompt}"):
+        try:
+            stacked = stack_identity(text, encoder, typed, trigger, torch.zeros(2, 1, 256))
+        except PromptError:
+            continue
+        for expanded, rows in zip(stacked.prompts, tables, strict=True):
+            assert len(expanded.input_ids) == 77
+            assert 0 <= min(expanded.input_ids) <= max(expanded.input_ids) < rows
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative"),
+    [
+        ("a man img", "img"),
+        ("a man img", "bad IMG, img"),
+        ("a man Img", None),
+        ("IMG", None),
+        ("a man img, IMG_1234.jpg", "img2img"),
+        ("a man", "IMG"),
+    ],
+)
+def test_a_trigger_may_be_typed_anywhere(tiny_model: PhotoMaker, prompt: str, negative: str | None) -> None:
+    engine, features = StepEngine(tiny_model), torch.zeros(1, 1, 256)
+    assert engine.condition(prompt, negative, None).text.tokens.isfinite().all()
+    if prompt != "IMG":
+        conditioning = engine.condition(prompt, negative, features)
+        assert torch.equal(conditioning.text.tokens, engine.condition("a man img", None, features).text.tokens) == (
+            "jpg" not in prompt
+        )
+
+
+def test_tokens_that_were_added_to_a_saved_tokenizer_are_left_out(tiny_model: PhotoMaker) -> None:
+    known = tiny_model.base.text.tokenizers[0]
+    grown = copy.deepcopy(known.tokenizer)
+    grown.add_tokens(["img", "papercut"], special_tokens=True)
+    tokenizer = PromptTokenizer(grown, known.embeddings, known.length)
+    assert tokenizer.ids("a papercut img of a man") == known.ids("a of a man")
+
+
+def test_ids_are_framed_as_the_tokenizers_frame_them(tiny_model: PhotoMaker) -> None:
+    for tokenizer in tiny_model.base.text.tokenizers:
+        for text in ("", "a man in a red hat!", "in the sea " * 40):
+            theirs = tokenizer.tokenizer(text, padding="max_length", truncation=True, max_length=77).input_ids
+            assert tokenizer.framed(tokenizer.ids(text)) == theirs
 
 
 @pytest.mark.parametrize(
@@ -38,7 +196,8 @@ def test_a_missing_trigger_goes_behind_the_class_word(prompt: str, expected: str
         ("", "empty"),
         ("   ", "empty"),
         ("a man img and a woman img", "2 times"),
-        ("img of a man", "before it"),
+        ("img of a castle", "before it"),
+        ("a photo of img", "before it"),
         ("a red house by the sea", "does not say who"),
         ("an image of a chair", "does not say who"),
     ],
@@ -57,13 +216,17 @@ def test_the_class_token_is_repeated_for_every_id_token(
     try:
         expanded = identity_prompt(tokenizer, prompt, "img", count)
     except PromptError:
-        assert len(tokenizer(" ".join(before)).input_ids) + count > 70
+        assert len(tokenizer.ids(" ".join(before))) + count > 68
         return
     assert len(expanded.input_ids) == 77
     assert len(expanded.class_tokens) == count
-    man = tokenizer("man", add_special_tokens=False).input_ids
-    assert [expanded.input_ids[place] for place in expanded.class_tokens] == man * count
-    assert tokenizer.convert_tokens_to_ids("img") not in expanded.input_ids
+    assert [expanded.input_ids[place] for place in expanded.class_tokens] == tokenizer.ids("man") * count
+    content = [*tokenizer.ids(" ".join([*before, "man"])), *tokenizer.ids(" ".join(after))]
+    dropped = tokenizer.ids(expanded.dropped_text)
+    assert content[len(content) - len(dropped) :] == dropped
+    seen = [*expanded.input_ids[1 : expanded.class_tokens.start + 1], *expanded.input_ids[expanded.class_tokens.stop :]]
+    end = tokenizer.tokenizer.eos_token_id
+    assert [token for token in seen if token != end] == content[: len(content) - len(dropped)]
 
 
 def test_words_that_fall_out_of_a_long_prompt_are_named(tiny_model: PhotoMaker) -> None:
@@ -71,6 +234,14 @@ def test_words_that_fall_out_of_a_long_prompt_are_named(tiny_model: PhotoMaker) 
     expanded = identity_prompt(tiny_model.base.text.tokenizers[0], prompt, "img", 4)
     assert expanded.dropped_text.endswith("under a red umbrella")
     assert identity_prompt(tiny_model.base.text.tokenizers[0], "a man img", "img", 4).dropped_text == ""
+
+
+def test_the_end_of_a_long_prompt_without_a_person_is_named_too(tiny_model: PhotoMaker) -> None:
+    tokenizer = tiny_model.base.text.tokenizers[0]
+    assert unseen_text(tokenizer, "in the sea " * 25) == ""
+    assert unseen_text(tokenizer, "in the sea " * 25 + "Under a red hat") == "under a red hat"
+    conditioning = StepEngine(tiny_model).condition("in the sea " * 25 + "Under a red hat", None, None)
+    assert conditioning.dropped_text == "under a red hat"
 
 
 def test_a_person_named_too_late_is_explained(tiny_model: PhotoMaker) -> None:
@@ -81,17 +252,15 @@ def test_a_person_named_too_late_is_explained(tiny_model: PhotoMaker) -> None:
 
 def test_a_class_word_of_several_tokens_is_replaced_by_its_last(tiny_model: PhotoMaker) -> None:
     tokenizer = tiny_model.base.text.tokenizers[0]
-    pieces = tokenizer("zookeeper", add_special_tokens=False).input_ids
+    pieces = tokenizer.ids("zookeeper")
     assert len(pieces) > 1
     expanded = identity_prompt(tokenizer, "a zookeeper img", "img", 3)
     assert expanded.input_ids[2 : 2 + len(pieces) + 2] == [*pieces, pieces[-1], pieces[-1]]
     assert expanded.class_tokens == range(1 + len(pieces), 4 + len(pieces))
 
 
-def test_the_trigger_is_a_word_and_no_part_of_one(tiny_model: PhotoMaker) -> None:
-    tokenizer = tiny_model.base.text.tokenizers[0]
-    assert tokenizer.convert_tokens_to_ids("img") not in tokenizer("an imgur picture").input_ids
-    assert without_trigger("a man img, imgur") == "a man , imgur"
+def test_the_trigger_is_a_word_and_no_part_of_one() -> None:
+    assert without_trigger("a man IMG, imgur, img.jpg") == "a man, imgur, img.jpg"
 
 
 def test_the_text_only_prompt_is_the_first_tokenizers_reading(tiny_model: PhotoMaker) -> None:

@@ -16,7 +16,7 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.memory.plans import PLANS_BY_NAME
 from photomaker_core.models.deep_cache import deep_features_of, shallow_forward
 from photomaker_core.models.text_encoders import TextEmbedding, TextEmbeddingCache
-from photomaker_core.sampling.generation import Generation, GenerationSettings, Img2ImgInit
+from photomaker_core.sampling.generation import Branch, Generation, GenerationSettings, Img2ImgInit
 from photomaker_core.sampling.schedulers import SCHEDULER_NAMES
 from photomaker_core.sampling.step_engine import StepEngine, _Row
 
@@ -186,7 +186,7 @@ def test_cached_steps_compute_the_outer_blocks_only(engine: StepEngine) -> None:
 
 
 def test_a_shallow_forward_around_its_own_deep_features_is_the_whole_one(engine: StepEngine) -> None:
-    unet, given = engine.model.base.unet, engine._unet_inputs([_Row(begin(engine), branch) for branch in (0, 1)])
+    unet, given = engine.model.base.unet, engine._unet_inputs([_Row(begin(engine), branch) for branch in Branch])
     with torch.no_grad():
         with deep_features_of(unet) as found:
             whole = unet(given.sample, given.timesteps, given.tokens, added_cond_kwargs=given.added, return_dict=False)[
@@ -227,6 +227,7 @@ def test_a_prompt_that_was_drawn_before_runs_no_text_encoder(engine: StepEngine)
         encoder.register_forward_hook(lambda module, *_: calls.append(module))
         for encoder in engine.model.base.text.encoders
     ]
+    engine.model.base.text.clear()
     first = engine.condition("a man img on the roof", "blurry", features)
     assert len(calls) == 6
     again = engine.condition("a man img on the roof", "blurry", features)
