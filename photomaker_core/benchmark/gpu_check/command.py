@@ -6,6 +6,7 @@ import argparse
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     setting = _setting(random.hardware.device, random.hardware.dtype, options.tiny)
     sections = [one for one in _sections(random, people, options) if any(text in one.name for text in options.only)]
+    if options.tiny:
+        sections = [replace(one, at_most_s=options.budget_s) for one in sections]
 
     def keep(found: Findings) -> None:
         write_findings(found, setting, options.out)
