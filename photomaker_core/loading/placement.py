@@ -10,7 +10,7 @@ from accelerate import cpu_offload
 
 from photomaker_core.errors import ModelError
 from photomaker_core.loading.base_model import BaseModel, Hardware
-from photomaker_core.memory.cpu_offload import CpuOffload, HostWeights, offload_in_turns
+from photomaker_core.memory.cpu_offload import CpuOffload, CpuWeights, offload_in_turns
 from photomaker_core.memory.footprint import Footprint, footprint, weight_bytes
 from photomaker_core.memory.plans import MemoryPlan
 from photomaker_core.memory.quantization import has_float8, quantize_to_int8
@@ -52,7 +52,7 @@ def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Ha
     upcast_where_asked(base.vae)
     if plan.tiled_vae:
         decode_in_tiles(base.vae)
-    evicted: Sequence[HostWeights] = ()
+    evicted: Sequence[CpuWeights] = ()
     if plan.offload != "none":
         evicted = offload(base, plan, torch.device(device.type, device.index or 0))
     else:
@@ -70,10 +70,10 @@ def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Ha
     return CpuOffload(device, evicted)
 
 
-def offload(base: BaseModel, plan: MemoryPlan, device: torch.device) -> Sequence[HostWeights]:
+def offload(base: BaseModel, plan: MemoryPlan, device: torch.device) -> Sequence[CpuWeights]:
     """Leave the base in CPU memory; its parts, or single layers of them, come to ``device`` while they run.
 
-    Returns the parts that stay on the device until another is called.
+    Returns the weights of parts that stay on the device until another is called.
     """
     base.text = replace(base.text, works_on=device)
     parts = (*base.text.encoders, base.unet, base.vae)

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.hooks import CpuOffload as OffloadHook
-from accelerate.hooks import add_hook_to_module
+from accelerate.hooks import ModelHook, add_hook_to_module
 from torch import nn
 
 
-class HostWeights:
-    """A module's weights in CPU memory. They stay there while it works on a device: going back copies none.
+class CpuWeights:
+    """A module's weights in CPU memory. They stay there while it works on a device: coming back copies none.
 
-    Whoever changes the weights on the device loses the change.
+    Changes that are made to the weights on the device are lost.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -28,8 +27,8 @@ class HostWeights:
         ]
 
     def restore(self) -> None:
-        """Free the device of the module."""
-        if next(self.module.parameters()).device.type == "cpu":
+        """Take the module off the device."""
+        if all(one.device.type == "cpu" for one in self.module.parameters()):
             return
         for owner, name, parameter, weights in self._weights:
             parameter.data = weights
@@ -42,7 +41,7 @@ class CpuOffload:
     """The device that a module works on; it waits in CPU memory. What is ``evicted`` leaves the device before it."""
 
     work: torch.device
-    evicted: Sequence[HostWeights] = ()
+    evicted: Sequence[CpuWeights] = ()
 
 
 @contextmanager
@@ -51,7 +50,7 @@ def on_device(offload: CpuOffload | None, *modules: nn.Module) -> Iterator[None]
     if offload is None:
         yield
         return
-    hosted = [HostWeights(module) for module in modules]
+    kept = [CpuWeights(module) for module in modules]
     try:
         for other in offload.evicted:
             other.restore()
@@ -59,31 +58,31 @@ def on_device(offload: CpuOffload | None, *modules: nn.Module) -> Iterator[None]
             module.to(offload.work)
         yield
     finally:
-        for one in hosted:
+        for one in kept:
             one.restore()
 
 
-def offload_in_turns(parts: Sequence[nn.Module], device: torch.device) -> list[HostWeights]:
+def offload_in_turns(parts: Sequence[nn.Module], device: torch.device) -> Sequence[CpuWeights]:
     """From now on each of ``parts`` comes to ``device`` when it is called, once every other has left it.
 
     diffusers' own model offload sends away only the part that comes before the called one in a fixed order. A server
     calls them in any order: the next request's text encoders run between two UNet steps, or after a decode. Returns
-    the parts' weights, for whoever needs the device for something else.
+    the parts' weights in CPU memory.
     """
-    hosted = [HostWeights(part) for part in parts]
+    kept = [CpuWeights(part) for part in parts]
     for part in parts:
-        add_hook_to_module(part, _Turn(device, [one for one in hosted if one.module is not part]))
-    return hosted
+        add_hook_to_module(part, _Turn(device, [one for one in kept if one.module is not part]))
+    return kept
 
 
-class _Turn(OffloadHook):  # type: ignore[misc]
-    """accelerate's offload hook of a whole part, which sends every other part away first."""
+class _Turn(ModelHook):  # type: ignore[misc]
+    """accelerate's hook of one part, which sends every other part away first."""
 
-    def __init__(self, device: torch.device, others: Sequence[HostWeights]) -> None:
-        super().__init__(execution_device=device)
-        self._others = others
+    def __init__(self, device: torch.device, others: Sequence[CpuWeights]) -> None:
+        self._device, self._others = device, others
 
-    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         for other in self._others:
             other.restore()
-        return super().pre_forward(module, *args, **kwargs)
+        module.to(self._device)
+        return args, kwargs

@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from photomaker_core.errors import ModelError
 from photomaker_core.loading.adapter import load_adapter
 from photomaker_core.loading.base_model import Hardware, load_base
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
-from photomaker_core.loading.placement import offload
+from photomaker_core.loading.placement import offload, place
 from photomaker_core.loading.sdxl_config import photomaker_footprint
-from photomaker_core.memory.cpu_offload import CpuOffload, offload_in_turns, on_device
+from photomaker_core.memory.cpu_offload import CpuOffload, on_device
 from photomaker_core.memory.footprint import Footprint, live_bytes, weight_bytes
 from photomaker_core.memory.plans import PLANS, PLANS_BY_NAME
+from photomaker_core.models.vae import decode_in_parts, encode_pixels
 from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.latent_preview import LatentColours
 from photomaker_core.sampling.step_engine import StepEngine
@@ -109,7 +112,7 @@ def test_plans_draw_the_picture_of_the_full_one() -> None:
     assert 0 < np.abs(tiled - int8).mean() < np.abs(tiled - halved).mean() < 5
 
 
-def test_offloaded_encoders_are_home_again_after_their_work() -> None:
+def test_offloaded_encoders_are_back_in_cpu_memory_after_their_work() -> None:
     model = loaded("encoder-offload")
     assert model.base.text.offload is not None
     before = picture(model)
@@ -158,6 +161,21 @@ def test_a_model_without_a_plan_takes_the_batch_it_is_told() -> None:
     assert loaded("full").largest_batch(3) == 3
 
 
+def test_coming_back_from_the_device_copies_no_weights() -> None:
+    part = torch.nn.Linear(3, 3)
+    before = part.weight.data_ptr()
+    with on_device(CpuOffload(torch.device("meta")), part):
+        assert part.weight.device.type == "meta"
+    assert part.weight.data_ptr() == before
+    assert part.weight.device.type == "cpu"
+
+
+def test_a_convolution_takes_its_input_and_output_once_more() -> None:
+    layer = torch.nn.Conv2d(2, 4, 3, padding=1, bias=False)
+    pixels = torch.zeros(1, 2, 8, 8)
+    assert live_bytes(layer, lambda: layer(pixels)) == pixels.nbytes + 2 * layer(pixels).nbytes
+
+
 @pytest.mark.parametrize("name", ["model-offload", "sequential-offload"])
 def test_an_offloaded_base_draws_the_same_picture(name: str) -> None:
     """A CPU runs the same hooks: between uses, layers that are offloaded one by one lie on the meta device."""
@@ -170,61 +188,69 @@ def test_an_offloaded_base_draws_the_same_picture(name: str) -> None:
     assert np.array_equal(picture(model), expected)
 
 
-class Traveller(torch.nn.Module):
-    """A part of a model that only remembers where it was sent."""
+def test_sequential_offload_holds_one_layer_at_a_time() -> None:
+    model = loaded("tiled")
+    assert model.footprint is not None
+    offload(model.base, PLANS_BY_NAME["sequential-offload"], CPU.device)
+    parts = (model.base.unet, model.base.vae)
+    resident: list[int] = []
 
-    def __init__(self, present: set[torch.nn.Module]) -> None:
-        super().__init__()
-        self._present = present
-        self.weight = torch.nn.Parameter(torch.zeros(1))
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if "convolution" in str(func) or "addmm" in str(func):
+                here = (one.nbytes for part in parts for one in part.parameters() if not one.is_meta)
+                resident.append(sum(here))
+            return func(*args, **(kwargs or {}))
 
-    def to(self, device: Any) -> Traveller:  # type: ignore[override]
-        there = torch.device(device).type != "cpu"
-        self.weight = torch.nn.Parameter(torch.zeros(1, device=device))
-        (self._present.add if there else self._present.discard)(self)
-        return self
-
-    def forward(self) -> int:
-        return len(self._present)
-
-
-def test_parts_that_take_turns_are_never_on_the_device_together() -> None:
-    """In whatever order a server calls them; an encoder that is offloaded, too, comes only when they have left."""
-    present: set[torch.nn.Module] = set()
-    text, unet, vae, vision = (Traveller(present) for _ in range(4))
-    elsewhere = torch.device("meta")
-    homes = offload_in_turns([text, unet, vae], elsewhere)
-    for part in (text, unet, vae, text, unet, text, unet, unet, vae, unet):
-        assert part() == 1
-        assert present == {part}
-    with on_device(CpuOffload(elsewhere, homes), vision):
-        assert present == {vision}
-    assert not present
+    engine = StepEngine(model)
+    generation = engine.begin(engine.condition("a man", None, None), GenerationSettings(64, 64, steps=1))
+    with Watch():  # type: ignore[no-untyped-call]
+        engine.step([generation])
+        engine.finish(generation)
+    assert 0 < max(resident) <= model.footprint.largest_layer
 
 
-def test_going_home_copies_no_weights() -> None:
-    part = torch.nn.Linear(3, 3)
-    before = part.weight.data_ptr()
-    with on_device(CpuOffload(torch.device("meta")), part):
-        assert part.weight.device.type == "meta"
-    assert part.weight.data_ptr() == before
-    assert part.weight.device.type == "cpu"
+def test_apples_gpus_get_no_float8() -> None:
+    model = PhotoMaker(load_base(str(TINY_BASE), CPU), load_adapter(TINY_ADAPTER), fuse_lora=True)
+    apple = Hardware(torch.device("mps"), torch.float16)
+    with pytest.raises(ModelError, match="float8"):
+        place(model.base, model.id_encoder, PLANS_BY_NAME["fp8"], apple)
+    followed = [plan for plan in PLANS if model._can_follow(plan, apple)]
+    assert PLANS_BY_NAME["fp8"] not in followed
+    assert PLANS_BY_NAME["sequential-offload"] in followed
+    assert model._can_follow(PLANS_BY_NAME["fp8"], Hardware(torch.device("cuda"), torch.float16))
 
 
-def test_a_convolution_takes_its_input_and_output_once_more() -> None:
-    layer = torch.nn.Conv2d(2, 4, 3, padding=1, bias=False)
-    picture = torch.zeros(1, 2, 8, 8)
-    assert live_bytes(layer, lambda: layer(picture)) == picture.nbytes + 2 * layer(picture).nbytes
-
-
-def test_a_float16_vae_that_overflows_is_decoded_and_previewed_in_float32() -> None:
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_float16_vae_that_overflows_runs_in_float32(says_so: bool) -> None:
     hardware = Hardware(torch.device("cpu"), torch.float16)
     base = load_base(str(TINY_BASE), hardware)
-    base.vae.register_to_config(force_upcast=True)
+    base.vae.register_to_config(force_upcast=says_so)
     for coder in (base.vae.encoder, base.vae.decoder):
         coder.conv_in.weight.mul_(30_000)
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     assert not base.vae.decode(latents.half()).sample.isfinite().all()
-    colours = LatentColours.fitted(base.vae, base.vae_scale, hardware.device)
-    assert colours.weights.isfinite().all()
+    assert LatentColours.fitted(base.vae, base.vae_scale, hardware.device).weights.isfinite().all()
+    assert decoded(base.vae, latents).isfinite().all()
     assert base.vae.dtype == torch.float32
+
+
+def decoded(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
+    parts = decode_in_parts(vae, latents)
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            pixels: torch.Tensor = end.value
+            return pixels
+
+
+def test_previews_honour_the_mean_and_deviation_of_the_latents() -> None:
+    base = load_base(str(TINY_BASE), CPU)
+    plain = LatentColours.fitted(base.vae, base.vae_scale, CPU.device)
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    expected = plain(encode_pixels(base.vae, pixels))
+    base.vae.register_to_config(latents_mean=[3.0, -2.0, 0.5, 1.0], latents_std=[0.5, 2.0, 1.0, 4.0])
+    scaled = LatentColours.fitted(base.vae, base.vae_scale, CPU.device)
+    torch.testing.assert_close(scaled(encode_pixels(base.vae, pixels)), expected, atol=1e-3, rtol=1e-3)
+    assert (scaled.weights - plain.weights).abs().max() > 0.01
