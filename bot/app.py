@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 
 import discord
 from discord import app_commands
@@ -29,6 +28,7 @@ from bot.services.admission import AdmissionPolicy
 from bot.services.drawing import DrawingService
 from bot.services.identities import IdentityService
 from bot.services.jobs import Controls, JobService
+from bot.services.model_loading import model_loader
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
 from bot.views.identity_forms import SaveAsIdentity
@@ -36,10 +36,7 @@ from bot.views.job_controls import JobButtons
 from bot.views.job_forms import JobServices
 from bot.workers.gpu_thread import GpuThread
 from photomaker_core.errors import UserError
-from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
-from photomaker_core.memory.unet_layout import UnetLayout
-from photomaker_core.models.face_embedder import InsightFaceEmbedder
-from photomaker_core.sampling.compilation import compile_from
+from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.schedulers import scheduler_for_distilled
 from storage import Database, PrivacyStore, PromptStore
 
@@ -154,25 +151,3 @@ class PhotoMakerBot(commands.Bot):
             await asyncio.to_thread(self.gpu.stop)
         if hasattr(self, "database"):
             await self.database.close()
-
-
-def model_loader(settings: Settings, *, compiled: Path | None = None) -> Callable[[], PhotoMaker]:
-    """How the GPU thread loads the configured model; ``compiled`` is what ``photomaker-bot compile`` wrote."""
-
-    def load() -> PhotoMaker:
-        folder = settings.photomaker_insightface_dir
-        model = load_photomaker(
-            settings.photomaker_base,
-            settings.photomaker_adapter,
-            base_config=settings.photomaker_base_config,
-            face_embedder=InsightFaceEmbedder(folder) if folder else None,
-            style_loras=settings.loras,
-            fuse_lora=settings.photomaker_fuse_lora,
-            memory_plan=settings.memory_plan,
-            layout=UnetLayout(settings.photomaker_channels_last, settings.photomaker_fused_qkv),
-        )
-        if compiled:
-            compile_from(model, compiled)
-        return model
-
-    return load

@@ -128,8 +128,9 @@ def _compile(_options: argparse.Namespace) -> int:
     path = settings.photomaker_compiled
     if path is None:
         raise ConfigError("Say where to keep the compiled model: PHOTOMAKER_COMPILED=data/compiled.bin")
+    path = path.expanduser()
     quiet_libraries()
-    from bot.app import model_loader
+    from bot.services.model_loading import model_loader
     from photomaker_core.sampling.compilation import compile_and_keep
 
     compile_and_keep(model_loader(settings)(), path)

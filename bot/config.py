@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.setting_names import unknown_names
 from photomaker_core.errors import UserError
 from photomaker_core.memory.plans import PLANS_BY_NAME, MemoryPlan
 from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
+
+log = logging.getLogger(__name__)
 
 AUTOMATIC_PLAN: Final = "auto"
 TURBO: Final = "turbo"
@@ -33,7 +39,7 @@ class Settings(BaseSettings):
     photomaker_base_config: Path | None = None
     photomaker_adapter: Path = NANO_ADAPTER
     photomaker_insightface_dir: Path | None = None
-    photomaker_style_loras: dict[str, Path] = Field(default_factory=dict)
+    photomaker_style_loras: Annotated[dict[str, Path], NoDecode] = Field(default_factory=dict)
     photomaker_turbo_lora: Path | None = None
     turbo_steps: int = Field(default=8, ge=1, le=100)
     turbo_scheduler: Literal["lcm", "tcd", "euler", "ddim"] = "lcm"
@@ -47,9 +53,39 @@ class Settings(BaseSettings):
     max_steps: int = Field(default=100, ge=1, le=1000)
     max_pictures: int = Field(default=4, ge=1, le=10)
     max_batch: int = Field(default=8, ge=1, le=64)
-    role_weights: dict[int, Annotated[float, Field(gt=0, le=100)]] = Field(default_factory=dict)
+    role_weights: Annotated[dict[int, Annotated[float, Field(gt=0, le=100)]], NoDecode] = Field(default_factory=dict)
     keep_pictures: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("photomaker_style_loras", mode="before")
+    @classmethod
+    def _loras_by_name(cls, value: Any) -> Any:
+        return _json_object(value, '{"papercut": "/models/papercut.safetensors"}')
+
+    @field_validator("role_weights", mode="before")
+    @classmethod
+    def _weights_by_role(cls, value: Any) -> Any:
+        return _json_object(value, '{"1180000000000000000": 2}')
+
+    @field_validator("database_url")
+    @classmethod
+    def _usable_url(cls, url: str) -> str:
+        scheme, found, rest = url.partition("://")
+        driver = _DRIVERS.get(scheme.partition("+")[0])
+        if not found or driver is None:
+            raise ValueError(
+                "it names no database; write sqlite+aiosqlite:///data/photomaker-bot.db "
+                "or postgresql+asyncpg://user:password@host/name"
+            )
+        if scheme != driver:
+            raise ValueError(f"write {driver}://{rest} (the bot needs the driver {driver.partition('+')[2]})")
+        if driver.startswith("sqlite") and not rest.startswith("/"):
+            raise ValueError(f"a file follows three slashes: {driver}:///{rest}")
+        try:
+            _ = urlsplit(url).port
+        except ValueError as error:
+            raise ValueError(f"its address is no address ({error})") from error
+        return url
 
     @field_validator("photomaker_memory_plan")
     @classmethod
@@ -75,9 +111,34 @@ class Settings(BaseSettings):
 
 
 def load_settings(env_file: Path | None = Path(".env"), **overrides: object) -> Settings:
-    """Read the settings; raises :class:`ConfigError` naming every variable that is wrong."""
+    """Read the settings; raises :class:`ConfigError` naming every variable that is wrong or misspelt."""
+    problems = []
+    for one in unknown_names([name.upper() for name in Settings.model_fields], env_file):
+        if one.nearest is None:
+            log.warning("%s in %s is no setting of the bot; it is ignored", one.name, one.place)
+        else:
+            problems.append(f"{one.name} in {one.place} is no setting; did you mean {one.nearest}?")
     try:
-        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type, call-arg]
+        settings = Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors())
-        raise ConfigError(f"The configuration is not valid. {problems}. See .env.example.") from error
+        problems += [f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+    else:
+        if not problems:
+            return settings
+    raise ConfigError(f"The configuration is not valid. {'; '.join(problems)}. See .env.example.")
+
+
+def _json_object(value: Any, example: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        content = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"this is no JSON ({error}); it looks like {example}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"this holds no names; it looks like {example}")
+    return content
+
+
+_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+"""The driver that the bot needs, by the database that a URL names."""

@@ -37,3 +37,7 @@ class ModelError(UserError):
 
 class MissingFaceEmbedderError(ModelError):
     """A PhotoMaker V2 adapter was loaded without the face embedder it needs."""
+
+
+class UnfusedLoraError(ModelError):
+    """Something needs the adapter's LoRA inside the UNet's weights, and it lies beside them."""

@@ -12,7 +12,8 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="diffusers")
-    for name in ("torchao", "torch.utils._pytree"):  # diffusers imports torchao where it is installed
+    # diffusers imports torchao where it is installed; huggingface_hub counts its retries aloud.
+    for name in ("torchao", "torch.utils._pytree", "huggingface_hub.utils._http"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
     import diffusers

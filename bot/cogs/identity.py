@@ -17,7 +17,7 @@ from bot.presentation.image_files import encode_photo_sheet
 from bot.presentation.messages import listing
 from bot.services.drawing import DrawingService, suggest_own
 from bot.views.identity_forms import AddForm, Declaration, PhotosForm, added_reply, read_all
-from photomaker_core.images.preprocessing import load_photo
+from photomaker_core.images.photo_decoding import load_photo
 from storage import IdentityInfo, Share
 
 _PREVIEW_SIDE_PX: Final = 256

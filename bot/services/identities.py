@@ -15,8 +15,9 @@ from bot.domain.identity_names import checked_name
 from bot.workers.gpu_thread import GpuThread
 from photomaker_core.conditioning.stacking import blend_stacks
 from photomaker_core.errors import PhotoError
-from photomaker_core.images.photo_quality import PhotoReport, examine
-from photomaker_core.images.preprocessing import load_photo, normalise_photo
+from photomaker_core.images.decoding_pool import photo_pool
+from photomaker_core.images.photo_decoding import load_photo
+from photomaker_core.images.photo_quality import PhotoReport
 from photomaker_core.sampling.step_engine import StepEngine
 from storage import (
     Database,
@@ -91,10 +92,11 @@ class IdentityService:
                 most=MAX_PHOTOS,
                 photos=len(uploads),
             )
-        photos = [await asyncio.to_thread(normalise_photo, content, filename) for filename, content in uploads]
+        prepared = [await asyncio.wrap_future(photo_pool().submit(content, filename)) for filename, content in uploads]
+        photos = [one.content for one in prepared]
         if len(set(photos)) < len(photos):
             raise PhotoError("Two of these photos are the same. Different photos of the person work better.")
-        return photos, [await asyncio.to_thread(_examined, photo) for photo in photos]
+        return photos, [one.report for one in prepared]
 
     async def features(self, user_id: int, guild_id: int | None, shares: Sequence[WeightedIdentity]) -> Tensor:
         """The ID features [N, T, D] of one person, or of several blended by weight.
@@ -119,10 +121,6 @@ class IdentityService:
             await self.store.keep_features(model.fingerprint, {key: _to_bytes(one) for key, one in computed.items()})
             known |= computed
         return torch.stack([known[photo.id] for photo in photos])
-
-
-def _examined(photo: bytes) -> PhotoReport:
-    return examine(load_photo(photo))
 
 
 def _encode(engine: StepEngine, photos: Sequence[StoredPhoto]) -> list[Tensor]:

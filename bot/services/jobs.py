@@ -27,7 +27,7 @@ from bot.services.admission import AdmissionPolicy
 from bot.services.identities import IdentityService
 from bot.services.job_messages import Attached, Replies
 from bot.workers.gpu_thread import GpuThread
-from photomaker_core.images.preprocessing import load_photo
+from photomaker_core.images.photo_decoding import load_photo
 from photomaker_core.sampling.generation import Img2ImgInit, steps_anew
 from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob, Progress, Started
 from storage import Database, JobRecord, JobStore, NewJob, NewResult

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +11,15 @@ import aiohttp
 import discord
 import torch
 
-from bot.app import model_loader
-from bot.config import Settings
-from photomaker_core.errors import UserError
+from bot.config import TURBO, Settings
+from bot.services.model_loading import model_loader
+from photomaker_core.errors import ModelError, UserError
 from photomaker_core.loading.base_model import best_hardware
+from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.loading.sdxl_config import photomaker_footprint
 from photomaker_core.memory.plans import PLANS
+from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.step_engine import StepEngine
 from storage import Database, StorageError
 
 _GIB: Final = 2**30
@@ -38,7 +40,7 @@ async def examine(settings: Settings) -> list[Finding]:
         await _token(settings),
         await _database(settings),
         await asyncio.to_thread(_memory, settings),
-        await asyncio.to_thread(_checked, "model", lambda: _model(settings)),
+        *await asyncio.to_thread(_model, settings),
     ]
 
 
@@ -83,8 +85,19 @@ def _memory(settings: Settings) -> Finding:
     return Finding("memory", False, f"{says}; SDXL with PhotoMaker needs {least / _GIB:.1f} GiB with every offload")
 
 
-def _model(settings: Settings) -> str:
-    model = model_loader(settings)()
+def _model(settings: Settings) -> list[Finding]:
+    """Load all that the bot will load, and draw one step with each part of it."""
+    try:
+        model = model_loader(settings, compiled=settings.photomaker_compiled)()
+        findings = [Finding("model", True, _described(model, settings))]
+        findings += [Finding("model", True, f"note: {note}") for note in model.notes]
+        drawn = _draw(model, settings)
+    except UserError as error:
+        return [Finding("model", False, str(error))]
+    return [*findings, Finding("drawing", True, f"one step each with {', '.join(drawn)}")]
+
+
+def _described(model: PhotoMaker, settings: Settings) -> str:
     name = "the embedded nano model" if settings.is_nano else Path(settings.photomaker_base).name
     batch = model.largest_batch(settings.max_batch)
     says = f"PhotoMaker {model.version.upper()} on {name}, {model.base.side_px} x {model.base.side_px} pixels"
@@ -97,8 +110,27 @@ def _model(settings: Settings) -> str:
     )
 
 
-def _checked(what: str, check: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, True, check())
-    except UserError as error:
-        return Finding(what, False, str(error))
+def _draw(model: PhotoMaker, settings: Settings) -> list[str]:
+    """Draw one step of a person with the adapter and with each LoRA; raises :class:`ModelError` for what is no picture.
+
+    The person's features are made up: encoding needs a photo, and V2's a face in it.
+    """
+    engine, side = StepEngine(model), model.base.side_px
+    features = torch.full((1, model.id_encoder.tokens_per_photo, model.id_encoder.width), 0.1)
+    # At once into the merged conditioning, so that a single step runs with the person in it.
+    plain = GenerationSettings(side, side, steps=1, start_merge_step=-1)
+    tries = {"the adapter": plain}
+    for name in model.style_loras:
+        changes = replace(plain, style_loras=((name, 1.0),))
+        if name == TURBO:
+            changes = replace(changes, scheduler=settings.turbo_scheduler, guidance_scale=1.0)
+        tries[f"LoRA “{name}”"] = changes
+    for what, asked in tries.items():
+        conditioning = engine.condition("a man img", None, features, asked.style_loras)
+        generation = engine.begin(conditioning, asked)
+        while not generation.is_done:
+            engine.step([generation])
+        pixels = engine.decode(generation.latents)
+        if not torch.isfinite(pixels).all():
+            raise ModelError(f"Drawing with {what} gives no picture but values that are no numbers (NaN).")
+    return list(tries)

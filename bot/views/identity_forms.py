@@ -18,8 +18,8 @@ from bot.presentation.image_files import encode_photo_sheet
 from bot.services.identities import MAX_PHOTOS, AddedPhotos, IdentityService, Upload
 from bot.views.persistent import PersistentForm
 from photomaker_core.errors import PhotoError
+from photomaker_core.images.photo_decoding import MAX_UPLOAD_BYTES, load_photo, too_large
 from photomaker_core.images.photo_quality import PhotoReport, can_find_faces
-from photomaker_core.images.preprocessing import MAX_UPLOAD_BYTES, load_photo, too_large
 from storage import IdentityInfo
 
 Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]

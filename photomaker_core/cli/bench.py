@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photomaker_core.errors import UserError
+from photomaker_core.cli.option_types import check_counts, output_folder
 from photomaker_core.library_logging import quiet_libraries
 from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
 
@@ -49,9 +49,8 @@ def bench(options: argparse.Namespace) -> int:
     from photomaker_core.nano.portraits import draw
     from photomaker_core.sampling.generation import GenerationSettings
 
-    for name in ("steps", "max_batch", "pictures", "runs"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1.")
+    check_counts(options, "steps", "max_batch", "pictures", "runs")
+    folder = output_folder(options.out)
 
     random_sdxl = RandomSdxl(options.random_sdxl) if options.random_sdxl else None
 
@@ -91,7 +90,7 @@ def bench(options: argparse.Namespace) -> int:
             print(f"layout {name}", flush=True)
             figures["layouts_s"][name] = measured(load(None, layout)).step_s()
         figures["memory_bytes"] = peaks(load, settings)
-    print(write_report(figures, options.out))
+    print(write_report(figures, folder))
     return 0
 
 

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from photomaker_core.cli.evaluation_progress import TimedMethod
+from photomaker_core.cli.model_options import add_model_options, face_embedder
+from photomaker_core.cli.option_types import check_counts, not_negative, output_folder, percent
 from photomaker_core.cli.speed_options import add_speed_levers
 from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
 from photomaker_core.memory.plans import PLANS_BY_NAME
-from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _METHODS: Final = ("photomaker", "text", "dreambooth")
 _DRAWN_PHOTOS: Final = 4
+_NVIDIA: Final = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics"
 _LORA_NAME: Final = "lora"
 _MIX_PROMPTS: Final = 4
 
@@ -33,8 +36,7 @@ _MIX_PROMPTS: Final = 4
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options on ``parser``."""
     parser.add_argument("--out", type=Path, default=Path("out/evaluation"), metavar="DIR")
-    parser.add_argument("--base", default=str(NANO_BASE), help="hub id, folder or .safetensors (default: nano)")
-    parser.add_argument("--adapter", type=Path, default=NANO_ADAPTER, help="photomaker-v1 or -v2")
+    add_model_options(parser)
     parser.add_argument("--people", type=Path, metavar="DIR", help="folders NAME_CLASSWORD of photos")
     parser.add_argument(
         "--drawn", type=int, default=20, metavar="N", help="without --people: so many procedural people (default: 20)"
@@ -44,13 +46,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--photos", type=int, nargs="+", default=[_DRAWN_PHOTOS], metavar="N", help="ID photos; one row for each number"
     )
     parser.add_argument(
-        "--style-strength", type=float, nargs="+", default=[20.0], metavar="PERCENT", help="one row for each"
+        "--style-strength", type=percent, nargs="+", default=[20.0], metavar="PERCENT", help="one row for each"
     )
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="YAML list of texts with {person}")
     parser.add_argument("--prompt-stride", type=int, default=1, metavar="N", help="every so many of the prompts")
     parser.add_argument("--pictures", type=int, default=1, metavar="N", help="pictures for each prompt (default: 1)")
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance", type=float, default=5.0)
+    parser.add_argument("--guidance", type=not_negative, default=5.0)
     add_speed_levers(parser)
     parser.add_argument("--scheduler", default="euler")
     parser.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA to draw with, such as a distilled one")
@@ -64,18 +66,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mix", type=int, metavar="PAIRS", help="instead: the mixing study with so many pairs")
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
-    parser.add_argument("--dreambooth-rate", type=float, default=1e-4, metavar="RATE", help="its learning rate")
+    parser.add_argument("--dreambooth-rate", type=not_negative, default=1e-4, metavar="RATE", help="its learning rate")
     parser.add_argument(
         "--networks",
         choices=("portrait", "photo"),
         default="portrait",
-        help="portrait: nano's own judge; photo: CLIP, DINO and what the next options name",
+        help="portrait: nano's own judge, in the package; photo: CLIP and DINO from the Hugging Face hub, and what the "
+        "next options and --insightface name",
     )
-    parser.add_argument("--clip", metavar="ID", help="hub id or folder")
-    parser.add_argument("--dino", metavar="ID", help="hub id or folder")
-    parser.add_argument("--lpips", type=Path, metavar="FILE", help="vgg16.pt (TorchScript)")
-    parser.add_argument("--inception", type=Path, metavar="FILE", help="inception-2015-12-05.pt (TorchScript)")
-    parser.add_argument("--insightface", type=Path, metavar="DIR", help="folder of antelopev2")
+    parser.add_argument("--clip", metavar="ID", help="hub id or folder (default: openai/clip-vit-large-patch14)")
+    parser.add_argument("--dino", metavar="ID", help="hub id or folder (default: facebook/dino-vits16)")
+    parser.add_argument("--lpips", type=Path, metavar="FILE", help=f"TorchScript for Face Div.: {_NVIDIA}/vgg16.pt")
+    parser.add_argument(
+        "--inception", type=Path, metavar="FILE", help=f"TorchScript for FID: {_NVIDIA}/inception-2015-12-05.pt"
+    )
     parser.set_defaults(run=evaluate)
 
 
@@ -87,22 +91,27 @@ def evaluate(options: argparse.Namespace) -> int:
     from photomaker_core.evaluation.people import drawn_people, load_people
     from photomaker_core.evaluation.result_tables import plot_trade, write_report
     from photomaker_core.loading.photomaker import load_photomaker
-    from photomaker_core.models.face_embedder import InsightFaceEmbedder
     from photomaker_core.sampling.generation import GenerationSettings
 
-    for name in ("drawn", "pictures", "prompt_stride"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1.")
+    check_counts(options, "drawn", "pictures", "prompt_stride", "steps", "dreambooth_steps")
     if min(options.photos) < 1:
         raise UserError("--photos must be at least 1.")
     people = load_people(options.people) if options.people else drawn_people(options.drawn, max(options.photos))
     usual = PORTRAIT_PROMPTS if options.networks == "portrait" else PHOTO_PROMPTS
     prompts = (load_prompts(options.prompts) if options.prompts else usual)[:: options.prompt_stride]
-    face = InsightFaceEmbedder(options.insightface) if options.insightface else None
+    folder = output_folder(options.out)
+    face = face_embedder(options)
     networks = _networks(options, face)
     loras = {_LORA_NAME: options.lora} if options.lora else {}
     plan = PLANS_BY_NAME.get(options.memory_plan)
-    load = partial(load_photomaker, options.base, options.adapter, face_embedder=face, style_loras=loras)
+    load = partial(
+        load_photomaker,
+        options.base,
+        options.adapter,
+        base_config=options.base_config,
+        face_embedder=face,
+        style_loras=loras,
+    )
     model = load(fuse_lora=plan is not None and plan.unet_weights == "float8", memory_plan=plan)
     model.id_encoder.fuse_module.sees_class_word = "no-fusion" not in options.ablated
     side = model.base.side_px
@@ -117,17 +126,22 @@ def evaluate(options: argparse.Namespace) -> int:
         scheduler=options.scheduler,
         style_loras=tuple((name, 1.0) for name in loras),
     )
-    options.out.mkdir(parents=True, exist_ok=True)
     if options.mix is not None:
         return _mix(options, model, settings, people, prompts, networks)
     load_plain = partial(load, use_lora=False)
     methods = _methods(options, model, settings, load_plain)
-    results = compare(Comparison(people, prompts, options.pictures, networks), methods)
-    write_report(results, people, options.out)
+    each = len(prompts) * options.pictures
+    timed = [partial(_timed, make, len(people), each) for make in methods]
+    results = compare(Comparison(people, prompts, options.pictures, networks), timed)
+    write_report(results, people, folder)
     if "photomaker" in options.methods and len(options.photos) == 1 < len(options.style_strength):
-        plot_trade(list(zip(options.style_strength, results, strict=False)), options.out / "style-strength.png")
-    print((options.out / "results.md").read_text())
+        plot_trade(list(zip(options.style_strength, results, strict=False)), folder / "style-strength.png")
+    print((folder / "results.md").read_text())
     return 0
+
+
+def _timed(make: Callable[[], Method], people: int, pictures_each: int) -> Method:
+    return TimedMethod(make(), people, pictures_each)
 
 
 def _networks(options: argparse.Namespace, face: FaceNetwork | None) -> MetricNetworks:
@@ -136,9 +150,16 @@ def _networks(options: argparse.Namespace, face: FaceNetwork | None) -> MetricNe
 
     if options.networks == "portrait":
         return networks.portrait_networks()
+    clip, dino = options.clip or networks.DEFAULT_CLIP, options.dino or networks.DEFAULT_DINO
+    print(f"Networks: CLIP {clip} and DINO {dino}, from the Hugging Face hub or its cache unless they are folders.")
+    for option, measure in (("lpips", "Face Div."), ("inception", "FID"), ("insightface", "Face Sim.")):
+        path = getattr(options, option)
+        print(f"{measure}: {path or f'not measured; --{option} names its network (see --help)'}")
+        if path and not path.expanduser().exists():
+            raise UserError(f"There is no {path} for --{option}.")
     return networks.photo_networks(
-        clip=options.clip or networks.DEFAULT_CLIP,
-        dino=options.dino or networks.DEFAULT_DINO,
+        clip=clip,
+        dino=dino,
         face=face,
         lpips=options.lpips,
         inception=options.inception,
@@ -165,7 +186,7 @@ def _methods(
                 made.append(partial(PhotoMakerMethod, model, changed, photos, name, "average" in options.ablated))
     if "dreambooth" in options.methods:
         training = DreamBooth(steps=options.dreambooth_steps, learning_rate=options.dreambooth_rate, batch_size=4)
-        prior = options.out / "prior"
+        prior = options.out.expanduser() / "prior"
         made.append(
             partial(DreamBoothMethod, options.base, load_plain, settings, training, prior, photos=max(options.photos))
         )
@@ -195,7 +216,7 @@ def _mix(
         blender=None if options.people else _blend,
     )
     table = mixing_table(results)
-    (options.out / "mixing.md").write_text(table + "\n")
+    (options.out.expanduser() / "mixing.md").write_text(table + "\n")
     print(table)
     return 0
 

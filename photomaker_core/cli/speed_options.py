@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from photomaker_core.cli.option_types import finite
+
 
 def add_speed_levers(parser: argparse.ArgumentParser) -> None:
     """Declare ``--guidance-interval``, ``--guidance-every`` and ``--cache-every``."""
     parser.add_argument(
         "--guidance-interval",
-        type=float,
+        type=finite,
         nargs=2,
         default=[0.0, 1.0],
         metavar=("FROM", "TO"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from photomaker_core.conditioning.person_words import CLASS_WORDS
 from photomaker_core.errors import UserError
-from photomaker_core.images.preprocessing import load_photo, normalise_photo
+from photomaker_core.images.photo_decoding import load_photo, normalise_photo
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number
 from photomaker_core.nano.portraits import Identity, draw, reference_scene
 

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from photomaker_core.errors import ModelError
+from photomaker_core.loading.weight_files import kind_of, read_weights
 from photomaker_core.models.id_encoder import IdEncoder, id_encoder_from_weights, id_encoder_weights
 
+log = logging.getLogger(__name__)
+
+_WHAT: Final = "PhotoMaker adapter"
+_WRAPPER: Final = "module."
 _PARTS: Final = ("id_encoder", "lora_weights")
 
 
@@ -28,33 +32,43 @@ _PARTS: Final = ("id_encoder", "lora_weights")
 class Adapter:
     """A loaded PhotoMaker adapter.
 
-    ``fingerprint`` changes with the ID encoder's weights: ID features are stored under it.
+    ``fingerprint`` changes with the ID encoder's weights: ID features are stored under it. ``notes`` say what an
+    operator should know about the file.
     """
 
     id_encoder: IdEncoder
     lora_weights: dict[str, Tensor]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
-def load_adapter(path: Path) -> Adapter:
-    """Read an adapter file; raises :class:`ModelError` when it is missing or is something else."""
-    if not path.is_file():
-        raise ModelError(f"There is no PhotoMaker adapter at {path}.")
-    try:
-        parts, heads = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as a PhotoMaker adapter: {error}") from error
+def load_adapter(path: str | Path) -> Adapter:
+    """Read an adapter file of either form, by its content; raises :class:`ModelError` when it is something else.
+
+    A file without a LoRA loads with a note: then the base draws without what PhotoMaker's training added to it.
+    """
+    path = Path(path).expanduser()
+    weights = read_weights(path, _WHAT)
+    heads = weights.metadata.get("vision_heads")
+    parts = _parts(weights.tensors)
     encoder_weights = parts["id_encoder"]
     if "fuse_module.layer_norm.weight" not in encoder_weights:
+        kind = kind_of(weights.tensors)
+        says = "it has no ID encoder" if kind in (None, "a PhotoMaker adapter") else f"it is {kind}"
         raise ModelError(
-            f"{path} is no PhotoMaker adapter: it has no ID encoder. "
+            f"{path} is no PhotoMaker adapter: {says}. "
             "Expected photomaker-v1.bin, photomaker-v2.bin or a file of the same form."
         )
+    _check_finite(path, weights.tensors)
     try:
-        encoder = id_encoder_from_weights(encoder_weights, heads)
+        encoder = id_encoder_from_weights(encoder_weights, int(heads) if heads else None)
     except (KeyError, RuntimeError) as error:
         raise ModelError(f"The ID encoder in {path} is incomplete or of an unknown form: {error}") from error
-    return Adapter(encoder, dict(parts["lora_weights"]), _fingerprint(encoder_weights))
+    notes: tuple[str, ...] = ()
+    if not parts["lora_weights"]:
+        notes = (f"the adapter {path.name} holds no LoRA: likeness is weaker than PhotoMaker's",)
+        log.warning("%s", notes[0])
+    return Adapter(encoder, parts["lora_weights"], _fingerprint(encoder_weights), notes)
 
 
 def save_adapter(adapter_path: Path, encoder: IdEncoder, lora_weights: Mapping[str, Tensor]) -> None:
@@ -70,24 +84,27 @@ def save_adapter(adapter_path: Path, encoder: IdEncoder, lora_weights: Mapping[s
     save_file(halved, adapter_path, metadata={"vision_heads": json.dumps(heads)})
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, dict[str, Tensor]], int | None]:
+def _parts(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The ID encoder's and the LoRA's tensors in float32; names without a part's prefix are the ID encoder's."""
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
-    with safe_open(path, framework="pt") as file:
-        heads = (file.metadata() or {}).get("vision_heads")
-        for key in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
-            part, _, name = key.partition(".")
-            if part in parts:
-                parts[part][name] = file.get_tensor(key).float()
-    return parts, int(heads) if heads else None
+    has_prefix = any(name.removeprefix(_WRAPPER).startswith("id_encoder.") for name in tensors)
+    for key, tensor in tensors.items():
+        part, _, name = key.removeprefix(_WRAPPER).partition(".")
+        if part not in parts and not has_prefix:
+            part, name = "id_encoder", key.removeprefix(_WRAPPER)
+        # Older transformers stored these positions, which are 0, 1, 2, ...
+        if part in parts and not name.endswith("position_ids"):
+            parts[part][name] = tensor.float()
+    return parts
 
 
-def _read_torch(path: Path) -> tuple[dict[str, dict[str, Tensor]], int | None]:
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} is no PhotoMaker adapter: it holds a {type(content).__name__}, not weights.")
-    found = {part: content.get(part) for part in _PARTS}
-    parts = {part: value if isinstance(value, dict) else {} for part, value in found.items()}
-    return {part: {name: tensor.float() for name, tensor in value.items()} for part, value in parts.items()}, None
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
+    if broken:
+        raise ModelError(
+            f"The adapter {path} is broken: {len(broken)} of its {len(tensors)} tensors, such as {broken[0]}, "
+            "hold values that are no numbers (NaN or infinity)."
+        )
 
 
 def _fingerprint(weights: Mapping[str, Tensor]) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,15 +14,14 @@ from typing import Final
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
-from photomaker_core.errors import MissingFaceEmbedderError, ModelError
+from photomaker_core.errors import MissingFaceEmbedderError, ModelError, UnfusedLoraError
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.loading.adapter import Adapter, load_adapter
 from photomaker_core.loading.base_model import BaseModel, Hardware, best_hardware, load_base
+from photomaker_core.loading.lora_files import read_lora
 from photomaker_core.loading.placement import footprint_of, place
 from photomaker_core.memory.cpu_offload import CpuOffload, on_device
 from photomaker_core.memory.footprint import Footprint, free_bytes
@@ -32,6 +32,8 @@ from photomaker_core.models.face_embedder import FaceEmbedder
 from photomaker_core.models.id_encoder import IdEncoder, Version
 from photomaker_core.models.lora_layers import LoraWeights, activate_loras
 from photomaker_core.models.text_encoders import TextEncoders
+
+log = logging.getLogger(__name__)
 
 _ADAPTER_NAME: Final = "photomaker"
 
@@ -57,20 +59,23 @@ class PhotoMaker:
             )
         if encoder.version == "v2" and face_embedder is None:
             raise MissingFaceEmbedderError(
-                "This is a PhotoMaker V2 adapter. V2 needs a face embedder: install the insightface extra and set "
-                "PHOTOMAKER_INSIGHTFACE_DIR to a folder with its antelopev2 model. A V1 adapter needs none."
+                "This is a PhotoMaker V2 adapter, which needs a face embedder: install the extra “insightface” "
+                "and name the folder of its antelopev2 model. A V1 adapter needs none."
             )
         self.base = base
         self.id_encoder: IdEncoder = encoder.to(base.hardware.device, base.hardware.dtype)
         self.trigger_word = trigger_word
         self.style_loras: list[str] = []
+        self.notes: list[str] = [*base.notes, *adapter.notes]
+        """What an operator should know about the files that were loaded, a phrase each."""
+        self._lora_layer_names: dict[str, str] = {}
         self._face_embedder = face_embedder
         self._encoder_fingerprint = adapter.fingerprint
         self._active: LoraWeights | None = None
         self._lora_weight = lora_weight
         self._fused = fuse_lora
         if adapter.lora_weights:
-            self._add_lora(_ADAPTER_NAME, adapter.lora_weights)
+            self._add_lora(_ADAPTER_NAME, adapter.lora_weights, _ADAPTER_NAME)
         if fuse_lora and adapter.lora_weights:
             base.pipeline.set_adapters([_ADAPTER_NAME], [lora_weight])
             base.pipeline.fuse_lora(adapter_names=[_ADAPTER_NAME])
@@ -142,30 +147,30 @@ class PhotoMaker:
         return self._has_lora or bool(self.style_loras)
 
     def require_fused_loras(self, who: str) -> None:
-        """Raise :class:`ModelError`, in ``who``'s name, where LoRA layers lie beside the UNet's weights."""
+        """Raise :class:`UnfusedLoraError`, in ``who``'s name, where LoRA layers lie beside the UNet's weights."""
         if self.has_lora_layers:
-            raise ModelError(
-                f"{who} needs the adapter's LoRA fused and no style LoRAs: "
-                "set PHOTOMAKER_FUSE_LORA=true and PHOTOMAKER_STYLE_LORAS={}."
-            )
+            raise UnfusedLoraError(f"{who} needs the adapter's LoRA fused into the UNet, and no style LoRAs.")
 
     def _can_follow(self, plan: MemoryPlan, hardware: Hardware) -> bool:
         if plan.unet_weights == "int8":
             return has_torchao()
         return plan.unet_weights != "float8" or (has_float8(hardware.device) and not self.has_lora_layers)
 
-    def add_style_lora(self, name: str, path: Path) -> None:
+    def add_style_lora(self, name: str, path: str | Path) -> None:
         """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""
-        if not path.is_file():
-            raise ModelError(f"There is no LoRA file at {path}.")
         if name == _ADAPTER_NAME or name in self.style_loras:
             raise ModelError(f"There is a LoRA called “{name}” already.")
-        try:
-            weights = load_file(path)
-        except SafetensorError as error:
-            raise ModelError(f"{path} cannot be read as a LoRA: {error}") from error
-        self._add_lora(name, weights)
+        lora = read_lora(Path(path).expanduser(), name, self.base.text.width)
+        # The layers' name becomes a part of module names, in which torch allows no dots.
+        layer_name = f"style_{len(self._lora_layer_names)}"
+        placed = self._add_lora(name, lora.weights, layer_name)
+        self._lora_layer_names[name] = layer_name
         self.style_loras.append(name)
+        missing = lora.layers - placed
+        told = [*lora.notes, *([f"{missing} of its {lora.layers} layers have no place here"] if missing > 0 else [])]
+        for one in told:
+            self.notes.append(f"LoRA “{name}”: {one}")
+            log.warning("%s", self.notes[-1])
         self._active = None
         self.activate_loras(())
 
@@ -182,32 +187,48 @@ class PhotoMaker:
         return replace(self.base.text, loras=self._with_own_lora(styles))
 
     def _with_own_lora(self, styles: LoraWeights) -> LoraWeights:
-        return (*(((_ADAPTER_NAME, self._lora_weight),) if self._has_lora else ()), *styles)
+        own = ((_ADAPTER_NAME, self._lora_weight),) if self._has_lora else ()
+        return (*own, *((self._lora_layer_names.get(name, name), weight) for name, weight in styles))
 
-    def _add_lora(self, name: str, weights: Mapping[str, Tensor]) -> None:
+    def _add_lora(self, name: str, weights: Mapping[str, Tensor], layer_name: str) -> int:
+        """Put LoRA layers beside the weights and return how many; none stay where that fails."""
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="peft")
-                self.base.pipeline.load_lora_weights(dict(weights), adapter_name=name)
-        except (RuntimeError, ValueError, KeyError) as error:
+                self.base.pipeline.load_lora_weights(dict(weights), adapter_name=layer_name)
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            self._remove_lora(layer_name)
             raise ModelError(
                 f"The LoRA “{name}” does not fit the base model; it was made for another architecture. "
                 f"({_first_line(error)})"
             ) from error
-        if not any(name in adapters for adapters in self.base.pipeline.get_list_adapters().values()):
+        placed = sum(
+            layer_name in getattr(module, kind, {})
+            for part in (self.base.unet, *self.base.text.encoders)
+            for module in part.modules()
+            for kind in ("lora_A", "lora_embedding_A")
+        )
+        if placed == 0:
             raise ModelError(
                 f"The LoRA “{name}” has no weights for this base model; it was made for another architecture."
             )
+        return placed
+
+    def _remove_lora(self, layer_name: str) -> None:
+        for part in (self.base.unet, *self.base.text.encoders):
+            if layer_name in getattr(part, "peft_config", {}):
+                self.base.pipeline.delete_adapters(layer_name)
+                return
 
 
 def load_photomaker(
-    base: str,
-    adapter: Path,
+    base: str | Path,
+    adapter: str | Path,
     *,
-    base_config: Path | None = None,
+    base_config: str | Path | None = None,
     hardware: Hardware | None = None,
     face_embedder: FaceEmbedder | None = None,
-    style_loras: Mapping[str, Path] | None = None,
+    style_loras: Mapping[str, str | Path] | None = None,
     fuse_lora: bool = False,
     use_lora: bool = True,
     memory_plan: MemoryPlan | None = None,
@@ -215,18 +236,20 @@ def load_photomaker(
 ) -> PhotoMaker:
     """Load everything that a picture needs.
 
-    ``base`` is a hub id, a diffusers folder or a .safetensors file, then with an optional ``base_config``
+    ``base`` is a hub id, a diffusers folder or a single file, then with an optional ``base_config``
     (see :func:`~photomaker_core.loading.base_model.load_base`); ``adapter`` a ``photomaker-v1`` or
     ``-v2`` file in either form; ``style_loras`` maps names to files. Without ``use_lora`` the adapter's LoRA is
     left out, and text alone draws what the base draws. Without a ``memory_plan`` the fastest one that fits the
-    free memory is taken. Raises :class:`ModelError`.
+    free memory is taken. The model's ``notes`` say what is odd about the files. Raises :class:`ModelError`.
     """
     hardware = hardware or best_hardware()
     loaded = load_adapter(adapter)
     if not use_lora:
         loaded = replace(loaded, lora_weights={})
     model = PhotoMaker(
-        load_base(base, Hardware(torch.device("cpu"), hardware.dtype), base_config),
+        load_base(
+            str(base), Hardware(torch.device("cpu"), hardware.dtype), None if base_config is None else Path(base_config)
+        ),
         loaded,
         face_embedder=face_embedder,
         fuse_lora=fuse_lora,

@@ -1,7 +1,7 @@
 """torch.compile for the UNet's transformer blocks, without a first user who waits for it.
 
-Compiling takes from seconds to minutes. ``photomaker-bot compile`` does it once and keeps what came out in a file;
-the bot reads that file while it loads the model, before it takes anybody's job. Called by both.
+Compiling takes from seconds to minutes. It is done once, and what came out is kept in a file, which is read while the
+model is loaded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compile_from(model: PhotoMaker, path: Path) -> None:
     What was kept for another model, card or torch is of no use: compiling then takes as long as it takes.
     """
     if not path.is_file():
-        raise ModelError(f"There is no compiled model at {path}. Make it with: photomaker-bot compile")
+        raise ModelError(f"There is no compiled model at {path}.")
     torch.compiler.load_cache_artifacts(path.read_bytes())
     _compile(model)
 

@@ -8,7 +8,7 @@ import pytest
 import simcord
 from PIL import Image, ImageFilter
 
-from photomaker_core.images.preprocessing import MAX_UPLOAD_BYTES
+from photomaker_core.images.photo_decoding import MAX_UPLOAD_BYTES
 from tests.support import uploads
 from tests.support.server import FICTION, MINE, Server, upload
 from tests.support.tiny_model import NEWTON

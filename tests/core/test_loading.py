@@ -85,8 +85,50 @@ def test_an_incomplete_adapter_is_explained(tmp_path: Path) -> None:
         load_adapter(path)
 
 
+@pytest.mark.parametrize("name", ["adapter.bin", "adapter.safetensors"])
+def test_an_adapter_is_read_by_its_content_in_every_spelling(tmp_path: Path, name: str) -> None:
+    expected = load_adapter(TINY_ADAPTER)
+    weights = load_file(TINY_ADAPTER)
+    positions = {"id_encoder.vision_model.embeddings.position_ids": torch.arange(5)[None]}
+    bare = {key.removeprefix("id_encoder."): value for key, value in weights.items()}
+    for number, spelt in enumerate(
+        (weights, weights | positions, bare, {f"module.{k}": v for k, v in weights.items()})
+    ):
+        for suffix, save in ((".a", save_file), (".b", torch.save)):
+            path = tmp_path / f"{number}{suffix}{name}"
+            save(spelt, path)
+            found = load_adapter(str(path))
+            assert found.fingerprint == expected.fingerprint
+            assert found.lora_weights.keys() == expected.lora_weights.keys()
+            assert found.notes == ()
+
+
+def test_an_adapter_without_lora_loads_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = {key: value for key, value in load_file(TINY_ADAPTER).items() if key.startswith("id_encoder.")}
+    save_file(weights, tmp_path / "half.safetensors")
+    model = load_photomaker(TINY_BASE, str(tmp_path / "half.safetensors"), hardware=CPU)
+    assert model.notes == ["the adapter half.safetensors holds no LoRA: likeness is weaker than PhotoMaker's"]
+    assert model.notes[0] in caplog.text
+    assert torch.isfinite(drawn(model)).all()
+
+
+def test_an_adapter_of_broken_numbers_is_refused(tmp_path: Path) -> None:
+    key = "id_encoder.visual_projection_2.weight"
+    broken = {key: torch.full_like(load_file(TINY_ADAPTER)[key], torch.nan)}
+    with pytest.raises(ModelError, match=r"broken: 1 of its .*visual_projection_2.*NaN"):
+        load_adapter(changed_adapter(tmp_path / "nan.safetensors", **broken))
+
+
+def test_a_file_that_is_something_else_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no PhotoMaker adapter: it is a LoRA"):
+        load_adapter(GOLDEN / "style.safetensors")
+    (tmp_path / "lfs.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ModelError, match="Git LFS pointer"):
+        load_adapter(tmp_path / "lfs.bin")
+
+
 def test_v2_without_a_face_embedder_says_what_to_do() -> None:
-    with pytest.raises(MissingFaceEmbedderError, match=r"V2 needs a face embedder.*PHOTOMAKER_INSIGHTFACE_DIR"):
+    with pytest.raises(MissingFaceEmbedderError, match=r"V2 adapter, which needs a face embedder.*antelopev2"):
         load_photomaker(str(TINY_BASE), GOLDEN / "photomaker-v2.safetensors", hardware=CPU)
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from photomaker_core.errors import PhotoError
-from photomaker_core.images.preprocessing import MAX_UPLOAD_BYTES, clip_pixels, load_photo, normalise_photo
+from photomaker_core.images.photo_decoding import MAX_UPLOAD_BYTES, load_photo, normalise_photo
+from photomaker_core.images.preprocessing import clip_pixels
 from tests.support import uploads
 from tests.support.tiny_model import NEWTON
 from tests.support.uploads import encoded, picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
@@ -63,7 +64,16 @@ def write_single_file(pipeline: StableDiffusionXLPipeline, path: Path) -> Path:
 
 
 def _unet(pipeline: StableDiffusionXLPipeline) -> Weights:
-    config = pipeline.unet.config
+    places = _unet_places(pipeline.unet.config)
+    return {_moved(name, places, _RESNET): value for name, value in pipeline.unet.state_dict().items()}
+
+
+def original_unet_name(config: Any, name: str) -> str:
+    """What Stability's own code calls a module of the UNet."""
+    return _moved(f"{name}.", _unet_places(config), _RESNET).removesuffix(".")
+
+
+def _unet_places(config: Any) -> dict[str, str]:
     layers, blocks = config.layers_per_block, len(config.block_out_channels)
     places = dict(_UNET_ENDS)
     number = 1
@@ -87,7 +97,7 @@ def _unet(pipeline: StableDiffusionXLPipeline) -> Weights:
             number += 1
         after = 2 if kind.startswith("CrossAttn") else 1
         places[f"up_blocks.{block}.upsamplers.0.conv"] = f"output_blocks.{number - 1}.{after}.conv"
-    return {_moved(name, places, _RESNET): value for name, value in pipeline.unet.state_dict().items()}
+    return places
 
 
 def _vae(pipeline: StableDiffusionXLPipeline) -> Weights:

@@ -38,17 +38,28 @@ def rotated_by_exif() -> bytes:
     return encoded(picture().rotate(90, expand=True), exif=exif)
 
 
-def png_bomb(side: int = 20_000) -> bytes:
-    """A PNG of side x side black pixels in few kilobytes."""
+def png_of(width: int, height: int, bits: int, colour_type: int, row: bytes) -> bytes:
+    """A PNG whose rows are all the same: as many megapixels as one likes in few kilobytes."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     packer = zlib.compressobj(9)
-    row = bytes(1 + side // 8)
-    pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    pixels = b"".join(packer.compress(b"\0" + row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def png_bomb(side: int = 20_000) -> bytes:
+    """A PNG of side x side black pixels in few kilobytes."""
+    return png_of(side, side, 1, 0, bytes(side // 8))
+
+
+def many_scans(side: int, scans: int) -> bytes:
+    """A small progressive JPEG that asks for ``scans`` passes more than it needs."""
+    content = encoded(Image.new("L", (side, side), 128), progressive=True)
+    last, end = content.rfind(b"\xff\xda"), content.rfind(b"\xff\xd9")
+    return content[:end] + content[last:end] * scans + content[end:]
 
 
 def heic() -> bytes:

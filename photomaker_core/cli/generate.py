@@ -1,0 +1,139 @@
+"""The command ``photomaker generate``: photos and a prompt become pictures."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tqdm import tqdm
+
+from photomaker_core.cli.model_options import add_model_options, face_embedder
+from photomaker_core.cli.option_types import check_counts, not_negative, output_folder, percent
+from photomaker_core.cli.speed_options import add_speed_levers
+from photomaker_core.errors import UserError
+from photomaker_core.library_logging import quiet_libraries
+from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
+from photomaker_core.presets.styles import STYLES, style_named
+
+_NEW_SEED_LIMIT: Final = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class _Lora:
+    name: str
+    path: Path
+    weight: float
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options on ``parser``."""
+    parser.add_argument(
+        "--identity", type=Path, nargs="+", default=[], metavar="PHOTO", help="photos of one person; none: text alone"
+    )
+    parser.add_argument("--prompt", required=True, help='for example "a man img in a red hat"')
+    parser.add_argument("--negative", help="what should not be in the picture")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where pictures go (default: out)")
+    add_model_options(parser)
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:WEIGHT]", help="a style LoRA")
+    parser.add_argument("--style", default="None", help=f"one of: {', '.join(STYLES)}")
+    parser.add_argument("--aspect", default=DEFAULT_ASPECT, help="for example 16:9")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--guidance", type=not_negative, default=5.0)
+    add_speed_levers(parser)
+    parser.add_argument(
+        "--style-strength", type=percent, default=20.0, help="percent of the steps that follow the text alone"
+    )
+    parser.add_argument(
+        "--scheduler", default="euler", help="euler, euler_a, dpmpp_2m, dpmpp_2m_karras, ddim, lcm or tcd"
+    )
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--count", type=int, default=1, help="how many pictures; seeds count up")
+    parser.set_defaults(run=generate)
+
+
+def generate(options: argparse.Namespace) -> int:
+    """Draw the pictures and write them; returns the exit status."""
+    check_counts(options, "count")
+    style, aspect = style_named(options.style), aspect_named(options.aspect)
+    loras = [_lora(number, text) for number, text in enumerate(options.lora, start=1)]
+    from photomaker_core.images.photo_decoding import open_photo
+
+    photos = [open_photo(path) for path in options.identity]
+    quiet_libraries()
+    from photomaker_core.conditioning.prompt_tokens import place_trigger, without_trigger
+    from photomaker_core.loading.photomaker import load_photomaker
+    from photomaker_core.sampling.generation import GenerationSettings
+    from photomaker_core.sampling.step_engine import StepEngine
+
+    text = options.prompt
+    if photos:
+        placed = place_trigger(text)
+        text = placed.text
+        if placed.trigger_inserted:
+            print(f"The trigger word was inserted: {text}")
+    elif without_trigger(text) != " ".join(text.split()):
+        raise UserError("The prompt holds the trigger word, so it needs photos of the person: --identity PHOTO ...")
+    prompt, negative = style.apply(text, options.negative)
+    folder = output_folder(options.out)
+    model = load_photomaker(
+        options.base,
+        options.adapter,
+        base_config=options.base_config,
+        face_embedder=face_embedder(options),
+        style_loras={one.name: one.path for one in loras},
+        use_lora=bool(photos),
+    )
+    width, height = aspect.size_for(model.base.side_px)
+    seed = secrets.randbelow(_NEW_SEED_LIMIT) if options.seed is None else options.seed
+    engine = StepEngine(model)
+    style_loras = tuple((one.name, one.weight) for one in loras)
+    features = model.encode_photos(photos) if photos else None
+    conditioning = engine.condition(prompt, negative, features, style_loras)
+    if conditioning.dropped_text:
+        print(f"The prompt is too long; the model does not see: {conditioning.dropped_text}")
+    generations = [
+        engine.begin(
+            conditioning,
+            GenerationSettings(
+                width=width,
+                height=height,
+                steps=options.steps,
+                guidance_scale=options.guidance,
+                seed=seed + index,
+                scheduler=options.scheduler,
+                style_strength_ratio=options.style_strength,
+                guidance_interval=tuple(options.guidance_interval),
+                guidance_every=options.guidance_every,
+                cache_every=options.cache_every,
+                style_loras=style_loras,
+            ),
+        )
+        for index in range(options.count)
+    ]
+    with tqdm(total=sum(len(one.scheduler.timesteps) for one in generations), desc="drawing", unit="step") as bar:
+        for generation in generations:
+            while not generation.is_done:
+                engine.step([generation])
+                bar.update()
+            path = folder / f"{generation.settings.seed}.png"
+            engine.finish(generation).save(path)
+            bar.write(str(path))
+    return 0
+
+
+def _lora(number: int, text: str) -> _Lora:
+    """``FILE[:WEIGHT]``; two files may have the same name in different folders."""
+    path, _, weight = text.rpartition(":")
+    if path:
+        try:
+            value = float(weight)
+        except ValueError:
+            pass
+        else:
+            if not -10 <= value <= 10:
+                raise UserError(f"A LoRA's weight lies between -10 and 10; {weight} does not.")
+            return _Lora(f"{Path(path).stem} ({number})", Path(path), value)
+    return _Lora(f"{Path(text).stem} ({number})", Path(text), 1.0)

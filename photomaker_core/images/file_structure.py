@@ -1,0 +1,82 @@
+"""Reads just enough of a picture file's structure to judge it before a decoder does.
+
+How many passes a JPEG asks for, a PNG without the chunks that draw nothing, and what kind of HEIF file it is. Called by
+:mod:`~photomaker_core.images.photo_decoding`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Final
+
+_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_DRAWING_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"sRGB", b"eXIf", b"IDAT", b"IEND")
+_MAX_PROFILE_BYTES: Final = 16 * 2**20
+_HEIC_BRANDS: Final = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
+_MARKERS_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))
+_START_OF_SCAN: Final = 0xDA
+_END_OF_IMAGE: Final = 0xD9
+
+
+def is_heic(content: bytes) -> bool:
+    """Whether the file is a HEIF container with HEVC pictures (not AVIF, which shares the container)."""
+    if content[4:8] != b"ftyp":
+        return False
+    length = int.from_bytes(content[:4], "big")
+    box = content[8 : max(12, min(length, 256))]
+    brands = {box[place : place + 4] for place in (0, *range(8, len(box), 4))}
+    return bool(brands & _HEIC_BRANDS) and not brands & _AVIF_BRANDS
+
+
+def jpeg_scans(content: bytes) -> int:
+    """How many passes over the picture a JPEG asks for: 1, or 3 to about 20 where it is progressive.
+
+    Counts until the end of the first picture; thumbnails inside metadata do not count. Anything that is no JPEG has 0.
+    """
+    if content[:2] != b"\xff\xd8":
+        return 0
+    scans, place = 0, 2
+    while (place := content.find(b"\xff", place)) >= 0 and place + 1 < len(content):
+        marker = content[place + 1]
+        if marker == _END_OF_IMAGE:
+            break
+        if marker in (0x00, 0xFF) or marker in _MARKERS_WITHOUT_LENGTH:
+            place += 1 if marker == 0xFF else 2
+            continue
+        scans += marker == _START_OF_SCAN
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return scans
+
+
+def drawing_chunks(content: bytes) -> tuple[bytes, bytes | None]:
+    """A PNG with nothing but what draws its first picture, and its colour profile.
+
+    Texts, animation frames and private chunks go, however large or damaged they are. A profile that is damaged or
+    larger than 16 MB counts as none. What is no PNG comes back as it is.
+    """
+    if not content.startswith(_PNG_SIGNATURE):
+        return content, None
+    kept, profile, place = [_PNG_SIGNATURE], None, len(_PNG_SIGNATURE)
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        end = place + 12 + length
+        if kind in _PNG_DRAWING_CHUNKS:
+            kept.append(content[place:end])
+        elif kind == b"iCCP":
+            profile = _inflated_profile(content[place + 8 : end - 4])
+        if kind == b"IEND":
+            break
+        place = end
+    return b"".join(kept), profile
+
+
+def _inflated_profile(chunk: bytes) -> bytes | None:
+    _name, _, packed = chunk.partition(b"\0")
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(packed[1:], _MAX_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return profile if unpacker.eof else None
