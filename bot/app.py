@@ -26,19 +26,29 @@ from bot.i18n.catalogue import CommandTranslator
 from bot.presentation.errors import CommandTree
 from bot.services.admission import AdmissionPolicy
 from bot.services.drawing import DrawingService
-from bot.services.identities import IdentityService
+from bot.services.identities import MAX_PHOTOS, IdentityService
 from bot.services.jobs import Controls, JobService
 from bot.services.model_loading import model_loader
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
 from bot.views.identity_forms import SaveAsIdentity
+from bot.views.identity_pages import IdentityPageButton
 from bot.views.job_controls import JobButtons
 from bot.views.job_forms import JobServices
 from bot.workers.gpu_thread import GpuThread
 from photomaker_core.errors import UserError
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.schedulers import scheduler_for_distilled
-from storage import Database, PrivacyStore, PromptStore
+from storage import (
+    Database,
+    IdentityStore,
+    PhotoStore,
+    PreferenceStore,
+    PrivacyStore,
+    PromptStore,
+    SharingStore,
+    StorageLimits,
+)
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +98,11 @@ class PhotoMakerBot(commands.Bot):
 
     async def open(self) -> None:
         """Open the database and put the commands on the tree: all that needs neither Discord nor the model."""
-        self.database = await Database.open(self.settings.database_url)
-        self.identities = IdentityService(self.database, self.gpu)
+        self.database = await Database.open(self.settings.database_url, exclusive=True)
+        stored = StorageLimits(self.settings.max_identities, MAX_PHOTOS, self.settings.max_stored_mib * 2**20)
+        identities, photos = IdentityStore(self.database, stored), PhotoStore(self.database, stored)
+        preferences = PreferenceStore(self.database)
+        self.identities = IdentityService(identities, photos, preferences, self.gpu)
         gate, prompts = AdmissionPolicy(self.database), PromptStore(self.database)
         buttons = JobButtons(JobServices(lambda: self.jobs, prompts, Reports(gate.servers), self.limits))
         self.jobs = JobService(
@@ -107,9 +120,9 @@ class PhotoMakerBot(commands.Bot):
         samples = StyleSamples(self.gpu, self.limits.default_steps, self.limits.default_guidance)
         for view in (*buttons.listening(), ConfirmView(privacy, self.jobs), HelpView(drawing)):
             self.add_view(view)
-        self.add_dynamic_items(HistoryPageButton)
+        self.add_dynamic_items(HistoryPageButton, IdentityPageButton)
         for cog in (
-            IdentityCommands(drawing),
+            IdentityCommands(drawing, identities, photos, SharingStore(self.database), preferences),
             SaveAsIdentity(self.identities, self.tree),
             ImagineCommands(drawing),
             MixCommands(drawing),

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     max_pictures: int = Field(default=4, ge=1, le=10)
     max_batch: int = Field(default=8, ge=1, le=64)
     role_weights: Annotated[dict[int, Annotated[float, Field(gt=0, le=100)]], NoDecode] = Field(default_factory=dict)
+    max_identities: int = Field(default=50, ge=1)
+    max_stored_mib: int = Field(default=100, ge=1)
     keep_pictures: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

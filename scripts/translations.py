@@ -34,7 +34,10 @@ Sentence = str | tuple[str, str]
 _PACKAGES = ("bot", "storage", "photomaker_core")
 _ROOT = Path(__file__).parent.parent
 _MEMBERS_ERRORS = {
+    "DuplicatePhotoError",
     "IdentityNameError",
+    "LimitReachedError",
+    "NameTakenError",
     "NotAllowedError",
     "NotFoundError",
     "PhotoError",

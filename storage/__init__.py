@@ -1,9 +1,19 @@
-"""What the bot remembers: identities with their photos, consent and shares, jobs and results, preferences and rules."""
+"""The bot's memory: identities with their photos, consent and shares, jobs and results, preferences and rules."""
 
 from storage.database import Database
-from storage.errors import NotFoundError, StorageError
-from storage.identities import IdentityInfo, IdentityStore, NewPhoto, StoredPhoto
+from storage.errors import (
+    DatabaseInUseError,
+    DatabaseUnavailableError,
+    DuplicatePhotoError,
+    LimitReachedError,
+    NameTakenError,
+    NotFoundError,
+    StorageError,
+)
+from storage.identities import IdentityInfo, IdentityStore, NewPhoto, Removal
 from storage.jobs import JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
+from storage.limits import StorageLimits
+from storage.photos import PhotoFeatures, PhotoStore
 from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
 from storage.privacy import Overview, PrivacyStore, UserData
 from storage.servers import Rules, ServerStore
@@ -11,11 +21,16 @@ from storage.sharing import Share, SharingStore
 
 __all__ = [
     "Database",
+    "DatabaseInUseError",
+    "DatabaseUnavailableError",
+    "DuplicatePhotoError",
     "IdentityInfo",
     "IdentityStore",
     "JobLimits",
     "JobRecord",
     "JobStore",
+    "LimitReachedError",
+    "NameTakenError",
     "NamedPrompt",
     "NewJob",
     "NewPhoto",
@@ -23,15 +38,18 @@ __all__ = [
     "NotFoundError",
     "Overview",
     "PastJob",
+    "PhotoFeatures",
+    "PhotoStore",
     "PreferenceStore",
     "Preferences",
     "PrivacyStore",
     "PromptStore",
+    "Removal",
     "Rules",
     "ServerStore",
     "Share",
     "SharingStore",
     "StorageError",
-    "StoredPhoto",
+    "StorageLimits",
     "UserData",
 ]

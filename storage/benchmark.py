@@ -1,4 +1,4 @@
-"""How the lookups of a command grow with the number of stored identities: ``python -m storage.benchmark``."""
+"""Measures how the lookups of a command grow with the number of stored identities: ``python -m storage.benchmark``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sqlalchemy import insert
 from storage.database import Database
 from storage.identities import IdentityStore, NewPhoto, name_key
 from storage.models import Consent, Identity, IdFeature, IdPhoto, User
+from storage.photos import PhotoStore
 
 SIZES: Final = (100, 10_000, 100_000)
 _EACH: Final = 10
@@ -57,14 +58,14 @@ async def fill(database: Database, first: int, identities: int) -> None:
 
 async def measure(database: Database, identities: int) -> dict[str, float]:
     """Median seconds of what a drawing, an autocompletion and an addition ask of the database."""
-    store = IdentityStore(database)
+    store, photos = IdentityStore(database), PhotoStore(database)
     owner, number = 1 + (identities // 2) // _EACH, identities // 2
     return {
         "find by name": await _median_s(lambda: store.find(owner, f"person {number}")),
-        "find what one may draw": await _median_s(lambda: store.find_usable(owner, 1, f"person {number}")),
+        "find what one may draw": await _median_s(lambda: store.find_accessible(owner, 1, f"person {number}")),
         "autocomplete": await _median_s(lambda: store.names(owner, containing=str(number)[-1])),
         "list": await _median_s(lambda: store.all_of(owner)),
-        "photos and features": await _median_s(lambda: store.photos(1 + number, _FINGERPRINT)),
+        "features": await _median_s(lambda: photos.features(owner, 1, [1 + number], _FINGERPRINT)),
         "add and delete": await _median_s(lambda: _add_and_delete(store, owner)),
     }
 

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from storage.errors import StorageError, readable_errors
+from storage.errors import DatabaseUnavailableError, StorageError, readable_errors
+from storage.ownership import Ownership, take_ownership
+from storage.schema import is_current, upgrade
 
-_SQLITE_PRAGMAS = (
-    "busy_timeout=5000",
+log = logging.getLogger(__name__)
+
+SQLITE_BUSY_TIMEOUT_MS: Final = 5000
+_SQLITE_PRAGMAS: Final = (
+    f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "secure_delete=ON",
 )
+_SQLITE_BEGIN: Final = "sqlite_begin"
+"""The execution option that says how a transaction begins on SQLite; empty for not at all."""
+
+_MIGRATION_PATIENCE_S: Final = 10.0
+_SCRUB_TRIES: Final = 10
+_SCRUB_BUSY_TIMEOUT_MS: Final = 50
+SCRUB_INTERVAL_S: Final = 0.5
+SCRUB_AGAIN_S: Final = 5.0
 
 
 class Database:
@@ -31,68 +43,180 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        self._ownership: Ownership | None = None
         self._open_transactions = 0
         self._is_closing = False
         self._at_rest = asyncio.Event()
         self._at_rest.set()
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._writing = asyncio.Lock()
+        self._writer: asyncio.Task[Any] | None = None
+        self._scrubbing: asyncio.Task[None] | None = None
+        reading = engine.execution_options(sqlite_begin="BEGIN")
+        writing = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        if not self._is_sqlite:
+            reading = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._readers = async_sessionmaker(reading, expire_on_commit=False)
+        self._writers = async_sessionmaker(writing, expire_on_commit=False)
 
     @classmethod
-    async def open(cls, url: str) -> Database:
+    async def open(cls, url: str, *, exclusive: bool = False) -> Database:
         """Connect and bring the tables up to date.
 
-        Raises :class:`StorageError` with a sentence for the operator when the URL or the place is unusable.
+        ``exclusive`` is for the bot: it becomes the owner of the database until it is closed, and there is one owner.
+        Raises :class:`DatabaseInUseError` where there is one already, and :class:`StorageError` with a sentence for
+        the operator when the URL, the place or what lies there is unusable.
         """
         try:
             location = make_url(url)
             _prepare_folder(location.database, location.get_backend_name())
             engine = create_async_engine(location)
-        except (ArgumentError, ImportError) as error:
-            raise StorageError(f"DATABASE_URL is not usable: {error}") from error
+        except (ArgumentError, ImportError, InvalidRequestError) as error:
+            raise DatabaseUnavailableError("DATABASE_URL is not usable: {reason}", reason=error) from error
         if location.get_backend_name() == "sqlite":
             event.listen(engine.sync_engine, "connect", _set_pragmas)
+            event.listen(engine.sync_engine, "begin", _begin_on_sqlite)
+            event.listen(engine.sync_engine, "invalidate", _roll_back)
+        database = cls(engine)
         try:
             with readable_errors():
-                async with engine.begin() as connection:
-                    await connection.run_sync(_migrate)
+                if exclusive:
+                    database._ownership = await take_ownership(engine)
+                await database._bring_up_to_date()
+        except OSError as error:
+            await database.close()
+            raise DatabaseUnavailableError("The database cannot be reached: {reason}", reason=error) from error
+        except DBAPIError as error:
+            await database.close()
+            raise DatabaseUnavailableError("The database cannot be opened: {reason}", reason=error.orig) from error
         except BaseException:
-            await engine.dispose()
+            await database.close()
             raise
-        return cls(engine)
+        if exclusive:
+            await database.scrub()
+        return database
+
+    async def _bring_up_to_date(self) -> None:
+        """Migrate where needed, as the owner: the tables do not change under a bot that is running."""
+        async with self._without_begin() as connection:
+            if await is_current(connection):
+                return
+        meanwhile = None if self._ownership else await take_ownership(self._engine, patience_s=_MIGRATION_PATIENCE_S)
+        try:
+            async with self._without_begin() as connection:
+                await upgrade(connection)
+        finally:
+            if meanwhile is not None:
+                await meanwhile.release()
 
     async def close(self) -> None:
-        """Let the open transactions end, begin no new ones, and disconnect."""
+        """Let the open transactions end, begin no new ones, disconnect, and let another process own the database."""
         self._is_closing = True
+        if self._scrubbing is not None:
+            self._scrubbing.cancel()
         await self._at_rest.wait()
         await self._engine.dispose()
+        if self._ownership is not None:
+            await self._ownership.release()
+            self._ownership = None
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session that commits when the block ends well and rolls back when it does not.
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that sees the database as it is at its first query, and keeps nothing.
 
         Raises :class:`StorageError` once the database is being closed.
         """
+        async with self._counted():
+            with readable_errors():
+                async with self._readers() as session:
+                    yield session
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session that commits when the block ends well and rolls back when it does not.
+
+        On SQLite nobody else writes from its first statement to its end, so that what it reads holds when it
+        writes; on PostgreSQL what it decides upon is locked by row (:func:`storage.users.lock_user`). A task opens
+        no transaction inside another. Raises :class:`StorageError` once the database is being closed.
+        """
+        async with self._counted(), self._alone():
+            with readable_errors():
+                async with self._writers.begin() as session:
+                    yield session
+
+    async def scrub(self) -> bool:
+        """Take what was deleted out of SQLite's write-ahead log too; elsewhere there is nothing to do.
+
+        Returns whether it is out. It is not while another process reads the database: then this goes on trying until
+        the database is closed, and the next owner tries again.
+        """
+        if not self._is_sqlite:
+            return True
+        for attempt in range(_SCRUB_TRIES):
+            if attempt:
+                await asyncio.sleep(SCRUB_INTERVAL_S)
+            if self._is_closing:
+                return False
+            if await self._truncate_log():
+                return True
+        if self._scrubbing is None or self._scrubbing.done():
+            self._scrubbing = asyncio.create_task(self._scrub_until_done())
+        return False
+
+    async def _scrub_until_done(self) -> None:
+        log.warning("deleted rows stay in the write-ahead log while another process reads the database")
+        while not await self._truncate_log():  # noqa: ASYNC110 - another process has no way to announce itself
+            await asyncio.sleep(SCRUB_AGAIN_S)
+        log.info("deleted rows are out of the write-ahead log")
+
+    async def _truncate_log(self) -> bool:
+        """Write the log into the database and empty it; whether nobody was in the way."""
+        async with self._counted(), self._alone(), self._without_begin() as connection:
+            try:
+                # it excludes writers while it waits for readers: waiting is left to the intervals between two attempts
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={_SCRUB_BUSY_TIMEOUT_MS}")
+                is_busy = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one()
+            except DBAPIError:
+                log.warning("the write-ahead log could not be emptied", exc_info=True)
+                return False
+            finally:
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+        return not is_busy
+
+    @contextlib.asynccontextmanager
+    async def _without_begin(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which SQLite is in no transaction until it is told to be."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(sqlite_begin="")
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
         if self._is_closing:
             raise StorageError("I am stopping right now. Please try again in a minute.")
         self._open_transactions += 1
         self._at_rest.clear()
         try:
-            with readable_errors():
-                async with self._sessions.begin() as session:
-                    yield session
+            yield
         finally:
             self._open_transactions -= 1
             if not self._open_transactions:
                 self._at_rest.set()
 
-    async def scrub(self) -> None:
-        """Take what was deleted out of SQLite's write-ahead log too; elsewhere there is nothing to do."""
-        if self._engine.dialect.name != "sqlite":
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """In this process, SQLite's writers go one after the other in the order in which they came."""
+        if not self._is_sqlite:
+            yield
             return
-        with readable_errors():
-            async with self._engine.connect() as connection:
-                autocommitting = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                await autocommitting.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self._writer is asyncio.current_task():
+            raise RuntimeError("a transaction inside a transaction would wait for itself")
+        async with self._writing:
+            self._writer = asyncio.current_task()
+            try:
+                yield
+            finally:
+                self._writer = None
 
 
 def _prepare_folder(database: str | None, backend: str) -> None:
@@ -105,21 +229,32 @@ def _prepare_folder(database: str | None, backend: str) -> None:
             pass
         (folder / ".write-test").unlink()
     except OSError as error:
-        raise StorageError(
-            f"The database folder {folder} cannot be written to ({error.strerror}). "
-            "Make it writable for the bot, or set DATABASE_URL to another place."
+        raise DatabaseUnavailableError(
+            "The database folder {folder} cannot be written to ({reason}). "
+            "Make it writable for the bot, or set DATABASE_URL to another place.",
+            folder=folder,
+            reason=error.strerror,
         ) from error
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transactions of its own
     cursor = connection.cursor()
     for pragma in _SQLITE_PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _migrate(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _roll_back(connection: Any, _record: Any, _error: BaseException | None) -> None:
+    """Let go of the locks of a task that was cut off in a query.
+
+    Closing the connection does not: SQLite keeps it while a statement is alive, which the error's traceback holds.
+    """
+    with contextlib.suppress(Exception):
+        connection.rollback()
+
+
+def _begin_on_sqlite(connection: Connection) -> None:
+    begin = connection.get_execution_options().get(_SQLITE_BEGIN, "BEGIN")
+    if begin:
+        connection.exec_driver_sql(begin)

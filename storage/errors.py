@@ -24,6 +24,26 @@ class NotFoundError(StorageError):
     """There is no such entry, or it belongs to somebody else."""
 
 
+class NameTakenError(StorageError):
+    """The member has another entry of that name."""
+
+
+class LimitReachedError(StorageError):
+    """The member has as many as they may have, or the photos need more room than is left to them."""
+
+
+class DuplicatePhotoError(StorageError):
+    """The photo belongs to that identity already."""
+
+
+class DatabaseUnavailableError(StorageError):
+    """The database cannot be opened; the sentence is for the operator."""
+
+
+class DatabaseInUseError(DatabaseUnavailableError):
+    """Another process owns the database."""
+
+
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Turn the failures that an operator can mend into :class:`StorageError`; others pass through."""

@@ -1,9 +1,12 @@
-"""The tables. A user's deletion takes everything of theirs along (foreign keys cascade)."""
+"""The tables. A user's deletion takes everything of theirs along (foreign keys cascade).
+
+Ids count up and are never used twice: messages and stored requests outlive what they refer to.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import (
     JSON,
@@ -32,6 +35,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+_NEVER_REUSED: Final = {"sqlite_autoincrement": True}
+"""SQLite alone would give the id of the last row that was deleted to the next one."""
 
 
 def _now() -> datetime:
@@ -63,7 +70,7 @@ class Identity(Base):
     """A named person of one user. ``name_key`` is the name as it is compared."""
 
     __tablename__ = "identities"
-    __table_args__ = (UniqueConstraint("owner_id", "name_key"),)
+    __table_args__ = (UniqueConstraint("owner_id", "name_key"), _NEVER_REUSED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -73,7 +80,7 @@ class Identity(Base):
 
 
 class IdentityShare(Base):
-    """Who else may draw an identity: a member, or everybody in a server. ``kind`` is member or server."""
+    """The right of a member, or of everybody in a server, to draw an identity. ``kind`` is member or server."""
 
     __tablename__ = "identity_shares"
     __table_args__ = (Index("ix_identity_shares_kind_target_id", "kind", "target_id"),)
@@ -85,7 +92,7 @@ class IdentityShare(Base):
 
 
 class MemberPreferences(Base):
-    """What a member wants where they say nothing."""
+    """A member's preferences, taken where they say nothing."""
 
     __tablename__ = "member_preferences"
 
@@ -102,7 +109,7 @@ class SavedPrompt(Base):
     """A prompt that a member keeps under a name."""
 
     __tablename__ = "saved_prompts"
-    __table_args__ = (UniqueConstraint("user_id", "name_key"),)
+    __table_args__ = (UniqueConstraint("user_id", "name_key"), _NEVER_REUSED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -113,7 +120,7 @@ class SavedPrompt(Base):
 
 
 class ServerRules(Base):
-    """What the moderators of one server allow, by its Discord id. ``rules`` is JSON."""
+    """The rules that the moderators of one server set, by its Discord id. ``rules`` is JSON."""
 
     __tablename__ = "server_rules"
 
@@ -122,9 +129,10 @@ class ServerRules(Base):
 
 
 class Consent(Base):
-    """What the owner declared about the person in the photos when they added them."""
+    """The owner's declaration about the person in the photos, made when they added them."""
 
     __tablename__ = "consents"
+    __table_args__ = _NEVER_REUSED
 
     id: Mapped[int] = mapped_column(primary_key=True)
     identity_id: Mapped[int] = mapped_column(ForeignKey("identities.id", ondelete="CASCADE"), index=True)
@@ -137,7 +145,7 @@ class IdPhoto(Base):
     """One normalised photo, as JPEG bytes."""
 
     __tablename__ = "id_photos"
-    __table_args__ = (UniqueConstraint("identity_id", "position"),)
+    __table_args__ = (UniqueConstraint("identity_id", "position"), _NEVER_REUSED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     identity_id: Mapped[int] = mapped_column(ForeignKey("identities.id", ondelete="CASCADE"))
@@ -164,7 +172,7 @@ class Job(Base):
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_state_id", "state", "id"),)
+    __table_args__ = (Index("ix_jobs_state_id", "state", "id"), _NEVER_REUSED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
@@ -184,7 +192,7 @@ class Result(Base):
     """One picture of a job: how it was made, a small JPEG of it, and the picture itself only where it is kept."""
 
     __tablename__ = "results"
-    __table_args__ = (UniqueConstraint("job_id", "position"),)
+    __table_args__ = (UniqueConstraint("job_id", "position"), _NEVER_REUSED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))

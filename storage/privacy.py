@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from storage.database import Database
-from storage.identities import MEMBER, IdentityInfo, IdentityStore
-from storage.models import IdentityShare, Job, Result, User
-from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
-from storage.sharing import Share, SharingStore
+from storage.erasure import erase_job, forget_names
+from storage.identities import MEMBER, IdentityInfo, identities_of
+from storage.models import Identity, IdentityShare, IdPhoto, Job, Result, SavedPrompt, User
+from storage.photos import photos_of
+from storage.preferences import NamedPrompt, Preferences, preferences_of, prompts_of
+from storage.sharing import Share, shares_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class ResultData:
 
 @dataclass(frozen=True, slots=True)
 class UserData:
-    """All of it; ``photos`` and ``shares`` by identity."""
+    """Everything about one user; ``photos`` and ``shares`` by identity."""
 
     identities: list[IdentityInfo]
     photos: dict[int, list[bytes]]
@@ -53,7 +55,7 @@ class UserData:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How much is stored about a user."""
+    """The numbers of what is stored about a user."""
 
     identities: int
     photos: int
@@ -67,49 +69,67 @@ class Overview:
 
 
 class PrivacyStore:
-    """What a user can ask about themselves."""
+    """Answers what users ask about themselves, and removes what they want gone."""
 
     def __init__(self, database: Database) -> None:
-        self._database, self._identities = database, IdentityStore(database)
-        self._sharing, self._prompts = SharingStore(database), PromptStore(database)
-        self._preferences = PreferenceStore(database)
+        self._database = database
 
     async def overview(self, user_id: int) -> Overview:
         """Counts alone, without reading photos or pictures."""
-        identities = await self._identities.all_of(user_id)
-        async with self._database.transaction() as session:
-            jobs = await session.scalar(select(func.count()).where(Job.user_id == user_id))
-        prompts = await self._prompts.all_of(user_id)
-        preferences = await self._preferences.of(user_id)
-        photos = sum(one.photo_count for one in identities)
-        return Overview(len(identities), photos, jobs or 0, len(prompts), preferences != Preferences())
+        own = Identity.owner_id == user_id
+        async with self._database.reading() as session:
+            photos = select(func.count(IdPhoto.id)).join(Identity, Identity.id == IdPhoto.identity_id).where(own)
+            return Overview(
+                identities=await session.scalar(select(func.count(Identity.id)).where(own)) or 0,
+                photos=await session.scalar(photos) or 0,
+                jobs=await session.scalar(select(func.count(Job.id)).where(Job.user_id == user_id)) or 0,
+                prompts=await session.scalar(select(func.count()).where(SavedPrompt.user_id == user_id)) or 0,
+                has_preferences=await preferences_of(session, user_id) != Preferences(),
+            )
 
     async def everything(self, user_id: int) -> UserData:
-        """All that is stored about a user; nothing but empty lists for somebody unknown."""
-        identities = await self._identities.all_of(user_id)
-        photos = {one.id: [photo.content for photo in await self._identities.photos(one.id)] for one in identities}
-        shares = {one.id: await self._sharing.shares_of(one.id) for one in identities}
-        prompts, preferences = await self._prompts.all_of(user_id), await self._preferences.of(user_id)
-        async with self._database.transaction() as session:
+        """All that is stored about a user at one moment; nothing but empty lists for somebody unknown."""
+        async with self._database.reading() as session:
+            identities = await identities_of(session, user_id)
             jobs = (await session.scalars(select(Job).where(Job.user_id == user_id).order_by(Job.id))).all()
             results = await session.scalars(
                 select(Result).join(Job).where(Job.user_id == user_id).order_by(Result.job_id, Result.position)
             )
             return UserData(
                 identities,
-                photos,
-                shares,
-                prompts,
-                preferences,
+                {one.id: await photos_of(session, one.id) for one in identities},
+                {one.id: await shares_of(session, one.id) for one in identities},
+                await prompts_of(session, user_id),
+                await preferences_of(session, user_id),
                 [JobData(one.id, one.state, one.request, one.created_at, one.finished_at, one.error) for one in jobs],
                 [ResultData(one.job_id, one.position, one.seed, one.picture, one.thumbnail) for one in results],
             )
 
-    async def forget(self, user_id: int) -> None:
-        """Remove a user with everything that belongs to them, from the database's files too."""
+    async def forget(self, user_id: int) -> bool:
+        """Remove a user with everything that belongs to them, and the names of their identities from what others had
+        drawn of them.
+
+        Returns whether no file of the database holds a trace any more; else another process is reading it, and the
+        database goes on trying.
+        """
         async with self._database.transaction() as session:
+            await session.execute(select(User.id).where(User.id == user_id).with_for_update())
+            identities = (await session.scalars(select(Identity.id).where(Identity.owner_id == user_id))).all()
+            await forget_names(session, identities, except_for=user_id)
             await session.execute(delete(User).where(User.id == user_id))
             await session.execute(
                 delete(IdentityShare).where(IdentityShare.kind == MEMBER, IdentityShare.target_id == user_id)
             )
-        await self._database.scrub()
+        return await self._database.scrub()
+
+    async def erase_picture(self, message_id: int) -> bool:
+        """Erase what is stored of the pictures that a message shows: thumbnails, pictures, prompt and settings.
+
+        The job stays as a row without content, which no history shows and no button finds. Returns what
+        :meth:`forget` returns. A message that shows no job is passed over.
+        """
+        ended = Job.state.not_in(("queued", "running"))
+        async with self._database.transaction() as session:
+            for job_id in await session.scalars(select(Job.id).where(Job.message_id == message_id, ended)):
+                await erase_job(session, job_id)
+        return await self._database.scrub()

@@ -1,18 +1,23 @@
-"""What the moderators of a server allow. Called by /admin and by the gate that every job passes."""
+"""The rules that moderators set for their servers. Called by /admin and where jobs are admitted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from sqlalchemy import Select, select, update
 
 from storage.database import Database
 from storage.models import ServerRules
+from storage.upserts import insert_unless_there
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``channels``: where drawing is allowed, empty for everywhere; ``open_jobs``: the most that one member may have
+    """The rules of one server.
+
+    ``channels``: where drawing is allowed, empty for everywhere; ``open_jobs``: the most that one member may have
     waiting or running, ``None`` for no limit; ``role_jobs``: the same for members of a role, by its Discord id in
     decimal; ``report_channel``: where reports go. ``style``, ``aspect`` and ``quality`` are taken where neither the
     command nor the member's preferences say anything."""
@@ -29,37 +34,48 @@ class Rules:
     quality: str | None = None
 
     def most_open_jobs(self, roles: Iterable[int]) -> int | None:
-        """How many jobs a member with these roles may have open: the largest number of a role, else everybody's."""
+        """The most jobs that a member with these roles may have open: a role's largest number, else everybody's."""
         own = [self.role_jobs[str(role)] for role in roles if str(role) in self.role_jobs]
         return max(own) if own else self.open_jobs
 
 
 class ServerStore:
-    """One row a server, and none for a server without rules of its own."""
+    """Reads and changes rules: one row a server, and none for a server without rules of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def rules(self, guild_id: int) -> Rules:
-        async with self._database.transaction() as session:
-            row = await session.get(ServerRules, guild_id)
-            return Rules() if row is None else _from_json(row.rules)
+        """The rules of a server; the usual ones where its moderators set none."""
+        async with self._database.reading() as session:
+            return _from_json(await session.scalar(_stored(guild_id)) or {})
 
     async def change(self, guild_id: int, **changes: Any) -> Rules:
         """Set the named fields of :class:`Rules`, and leave the others."""
+        return await self.update(guild_id, lambda old: replace(old, **changes))
+
+    async def update(self, guild_id: int, change: Callable[[Rules], Rules]) -> Rules:
+        """Put what ``change`` makes of the rules in their place; nobody else changes them meanwhile.
+
+        For changes that depend on what there is, such as adding to a list. What ``change`` raises leaves all as it was.
+        """
         async with self._database.transaction() as session:
-            row = await session.get(ServerRules, guild_id)
-            old = {} if row is None else row.rules
-            rules = _from_json({**old, **changes})
-            if row is None:
-                session.add(ServerRules(guild_id=guild_id, rules=asdict(rules)))
-            else:
-                row.rules = asdict(rules)
+            await insert_unless_there(session, ServerRules, {"guild_id": guild_id, "rules": {}})
+            rules = change(_from_json(await session.scalar(_stored(guild_id).with_for_update()) or {}))
+            values = asdict(rules)
+            await session.execute(update(ServerRules).where(ServerRules.guild_id == guild_id).values(rules=values))
         return rules
 
 
-def _from_json(content: dict[str, Any]) -> Rules:
-    lists: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+def _stored(guild_id: int) -> Select[tuple[dict[str, Any]]]:
+    return select(ServerRules.rules).where(ServerRules.guild_id == guild_id)
+
+
+def _from_json(content: Mapping[str, Any]) -> Rules:
+    """Rules as they were stored, also by a version with other fields."""
+    known: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in content.items()
+        if name in Rules.__dataclass_fields__
     }
-    return Rules(**lists)
+    return Rules(**known)

@@ -12,23 +12,32 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.domain.identity_names import checked_name, shown
-from bot.i18n.catalogue import gettext, ngettext
+from bot.i18n.catalogue import gettext
 from bot.presentation.image_files import encode_photo_sheet
-from bot.presentation.messages import listing
+from bot.presentation.removals import with_traces
 from bot.services.drawing import DrawingService, suggest_own
 from bot.views.identity_forms import AddForm, Declaration, PhotosForm, added_reply, read_all
+from bot.views.identity_pages import day_added, identity_page, photo_count
 from photomaker_core.images.photo_decoding import load_photo
-from storage import IdentityInfo, Share
+from storage import IdentityStore, NotFoundError, PhotoStore, PreferenceStore, Share, SharingStore
 
 _PREVIEW_SIDE_PX: Final = 256
 
 
 class IdentityCommands(commands.GroupCog, group_name="identity", group_description="The people you can draw"):
-    """One's own identities; every answer is seen by its owner only."""
+    """Commands about one's own identities; every answer is seen by its owner only."""
 
-    def __init__(self, drawing: DrawingService) -> None:
+    def __init__(
+        self,
+        drawing: DrawingService,
+        store: IdentityStore,
+        photos: PhotoStore,
+        sharing: SharingStore,
+        preferences: PreferenceStore,
+    ) -> None:
         super().__init__()
         self._drawing, self._identities = drawing, drawing.identities
+        self._store, self._photos, self._sharing, self._preferences = store, photos, sharing, preferences
 
     @app_commands.command(description="Add a person; without photos, a form opens that takes up to ten")
     @app_commands.describe(
@@ -62,37 +71,25 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     @app_commands.command(name="list", description="List the people you can draw")
     async def list_(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer(ephemeral=True)
-        own = await self._identities.store.all_of(interaction.user.id)
-        shared = await self._identities.store.shared_with(interaction.user.id, interaction.guild_id)
-        default = (await self._identities.preferences.of(interaction.user.id)).identity_id
-        lines = [
-            gettext("- {name}, {photos}, added {day}", name=shown(info.name), photos=_photos(info), day=_day(info))
-            + _default_mark(info, default)
-            for info in own
-        ]
-        lines += [
-            gettext("- {name}, shared by {owner}", name=shown(info.name), owner=f"<@{info.owner_id}>")
-            + _default_mark(info, default)
-            for info in shared
-        ]
-        if not lines:
-            lines = [gettext("You have no identity yet. Add one with `/identity add`.")]
-        await interaction.edit_original_response(content=listing(lines))
+        content, view = await identity_page(self._identities, interaction, 0)
+        await interaction.edit_original_response(content=content, view=view)
 
     @app_commands.command(description="Show a person's photos as they are stored")
     @app_commands.describe(name="Which of your identities")
     async def show(self, interaction: discord.Interaction, name: str) -> None:
         await interaction.response.defer(ephemeral=True)
-        info = await self._identities.store.find(interaction.user.id, name)
-        photos = [photo.content for photo in await self._identities.store.photos(info.id)]
-        shares = await self._identities.sharing.shares_of(info.id)
+        info = await self._store.find(interaction.user.id, name)
+        photos = await self._photos.contents(info.id)
+        if not photos:
+            raise NotFoundError("This identity does not exist any more.")
+        shares = await self._sharing.shares_of(info.id)
         sheet = await asyncio.to_thread(_contact_sheet, photos)
         await interaction.edit_original_response(
             content=gettext(
                 "{name}: {photos}, added {day}. Consent: “{consent}”. Shared with {whom}.",
                 name=shown(info.name),
-                photos=_photos(info),
-                day=_day(info),
+                photos=photo_count(info),
+                day=day_added(info),
                 consent=gettext(info.declaration),
                 whom=_everybody(shares),
             ),
@@ -102,28 +99,26 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     @app_commands.command(name="add-photos", description="Add photos to a person; a form opens")
     @app_commands.describe(name="Which of your identities")
     async def add_photos(self, interaction: discord.Interaction, name: str) -> None:
-        info = await self._identities.store.find(interaction.user.id, name)
+        info = await self._store.find(interaction.user.id, name)
         await interaction.response.send_modal(PhotosForm(self._identities, info))
 
     @app_commands.command(name="remove-photo", description="Remove one photo of a person")
     @app_commands.describe(name="Which of your identities", number="Which photo, as /identity show counts them")
     async def remove_photo(self, interaction: discord.Interaction, name: str, number: int) -> None:
         await interaction.response.defer(ephemeral=True)
-        info = await self._identities.store.remove_photo(interaction.user.id, name, number)
-        await interaction.edit_original_response(
-            content=gettext(
-                "Removed photo {number} of {name} for good; {photos} left.",
-                number=number,
-                name=shown(info.name),
-                photos=_photos(info),
-            )
-        )
+        removal = await self._photos.remove(interaction.user.id, name, number)
+        told = "Removed photo {number} of {name} for good; {photos} left."
+        if not removal.is_final:
+            told = "Removed photo {number} of {name}; {photos} left."
+        info = removal.info
+        content = gettext(told, number=number, name=shown(info.name), photos=photo_count(info))
+        await interaction.edit_original_response(content=with_traces(content, removal.is_final))
 
     @app_commands.command(description="Give a person another name")
     @app_commands.describe(name="Which of your identities", new_name="The new name")
     async def rename(self, interaction: discord.Interaction, name: str, new_name: str) -> None:
         await interaction.response.defer(ephemeral=True)
-        info = await self._identities.store.rename(interaction.user.id, name, checked_name(new_name))
+        info = await self._store.rename(interaction.user.id, name, checked_name(new_name))
         await interaction.edit_original_response(
             content=gettext("{old} is now called {new}.", old=shown(name), new=shown(info.name))
         )
@@ -133,7 +128,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     async def default(self, interaction: discord.Interaction, name: str | None = None) -> None:
         await interaction.response.defer(ephemeral=True)
         info = None if name is None else await self._drawing.person(interaction, name)
-        await self._identities.preferences.change(interaction.user.id, identity_id=info.id if info else None)
+        await self._preferences.change(interaction.user.id, identity_id=info.id if info else None)
         told = gettext("The person you added last is drawn from now on where you name nobody.")
         if info:
             told = gettext("{name} is drawn from now on where you name nobody.", name=shown(info.name))
@@ -149,7 +144,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
                 content=gettext("Name a member to share with, somebody other than you.")
             )
             return
-        info = await self._identities.sharing.share(interaction.user.id, name, share)
+        info = await self._sharing.share(interaction.user.id, name, share)
         await interaction.edit_original_response(
             content=gettext(
                 "{name} can now be drawn by: {whom}. They do not see the photos. "
@@ -164,7 +159,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     async def unshare(self, interaction: discord.Interaction, name: str, member: discord.User | None = None) -> None:
         await interaction.response.defer(ephemeral=True)
         share = None if member is None else Share("member", member.id)
-        info, taken = await self._identities.sharing.unshare(interaction.user.id, name, share)
+        info, taken = await self._sharing.unshare(interaction.user.id, name, share)
         told = "Taken back. Nobody can draw {name} through that share any more."
         if not taken:
             told = "It was not shared; {name} stays as it was."
@@ -174,10 +169,10 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     @app_commands.describe(name="Which of your identities")
     async def delete(self, interaction: discord.Interaction, name: str) -> None:
         await interaction.response.defer(ephemeral=True)
-        info = await self._identities.store.delete(interaction.user.id, name)
-        await interaction.edit_original_response(
-            content=gettext("Deleted {name} and {photos} for good.", name=shown(info.name), photos=_photos(info))
-        )
+        removal = await self._store.delete(interaction.user.id, name)
+        told = "Deleted {name} and {photos} for good." if removal.is_final else "Deleted {name} and {photos}."
+        content = gettext(told, name=shown(removal.info.name), photos=photo_count(removal.info))
+        await interaction.edit_original_response(content=with_traces(content, removal.is_final))
 
     @show.autocomplete("name")
     @add_photos.autocomplete("name")
@@ -195,7 +190,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
 
 
 def _share(interaction: discord.Interaction, member: discord.User | None) -> Share | None:
-    """What to share with: the member, else the server; ``None`` where there is neither."""
+    """The share with the member, else with the server; ``None`` where there is neither."""
     if member is not None:
         return Share("member", member.id)
     return None if interaction.guild_id is None else Share("server", interaction.guild_id)
@@ -205,18 +200,6 @@ def _everybody(shares: Sequence[Share]) -> str:
     server = gettext("everybody on a server")
     names = [f"<@{share.target_id}>" if share.kind == "member" else server for share in shares]
     return ", ".join(names) or gettext("nobody")
-
-
-def _photos(info: IdentityInfo) -> str:
-    return ngettext("{number} photo", "{number} photos", info.photo_count)
-
-
-def _default_mark(info: IdentityInfo, default: int | None) -> str:
-    return gettext(" · your default") if info.id == default else ""
-
-
-def _day(info: IdentityInfo) -> str:
-    return discord.utils.format_dt(info.created_at, "d")
 
 
 def _contact_sheet(photos: list[bytes]) -> bytes:

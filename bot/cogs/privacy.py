@@ -15,6 +15,7 @@ from discord import app_commands, ui
 from discord.ext import commands
 
 from bot.i18n.catalogue import gettext, ngettext
+from bot.presentation.removals import with_traces
 from bot.services.jobs import JobService
 from bot.views.persistent import PersistentView, without_listener
 from photomaker_core.errors import UserError
@@ -24,7 +25,7 @@ _NOTHING: Final = "I have nothing stored about you."
 
 
 class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description="What I have stored about you"):
-    """Both answers are seen by the member only."""
+    """Commands whose answers are seen by the member only."""
 
     def __init__(self, store: PrivacyStore, jobs: JobService) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         )
 
     async def _overview(self, interaction: discord.Interaction) -> Overview | None:
-        """What is stored about the member; ``None``, and said so, where that is nothing."""
+        """Numbers of what is stored about the member; ``None``, and said so, where that is nothing."""
         await interaction.response.defer(ephemeral=True)
         stored = await self._store.overview(interaction.user.id)
         if not stored.is_empty:
@@ -82,10 +83,9 @@ class ConfirmView(PersistentView):
     async def delete(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:
         await interaction.response.defer()
         await self._jobs.cancel_all_of(interaction.user.id)
-        await self._store.forget(interaction.user.id)
-        await interaction.edit_original_response(
-            content=gettext("Everything I had stored about you is deleted."), view=None
-        )
+        is_final = await self._store.forget(interaction.user.id)
+        content = with_traces(gettext("Everything I had stored about you is deleted."), is_final)
+        await interaction.edit_original_response(content=content, view=None)
 
     @ui.button(label="Keep it", style=discord.ButtonStyle.secondary, custom_id="photomaker:remember")
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:

@@ -55,12 +55,12 @@ class DrawingService:
         if name is not None:
             numbered = _BY_NUMBER.fullmatch(name)
             if numbered:
-                return await store.usable(user_id, guild_id, int(numbered[1]))
-            return await store.find_usable(user_id, guild_id, name)
+                return await store.accessible(user_id, guild_id, int(numbered[1]))
+            return await store.find_accessible(user_id, guild_id, name)
         default = (await self.identities.preferences.of(user_id)).identity_id
         if default is not None:
             try:
-                return await store.usable(user_id, guild_id, default)
+                return await store.accessible(user_id, guild_id, default)
             except NotFoundError:
                 raise NotFoundError(
                     "Your default person cannot be drawn here any more: it was deleted, or is not shared with you. "

@@ -1,9 +1,9 @@
-"""The identity desk: uploads become stored identities, stored identities become ID features."""
+"""Identities: uploads become stored photos with their ID features, and the features go to whoever draws."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +19,7 @@ from photomaker_core.images.decoding_pool import photo_pool
 from photomaker_core.images.photo_decoding import load_photo
 from photomaker_core.images.photo_quality import PhotoReport
 from photomaker_core.sampling.step_engine import StepEngine
-from storage import (
-    Database,
-    IdentityInfo,
-    IdentityStore,
-    NewPhoto,
-    PreferenceStore,
-    SharingStore,
-    StoredPhoto,
-)
+from storage import IdentityInfo, IdentityStore, NewPhoto, NotFoundError, PhotoStore, PreferenceStore
 
 MAX_MIXED_PHOTOS = 8
 MAX_PHOTOS = 10
@@ -38,7 +30,7 @@ Upload = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class AddedPhotos:
-    """What came of an addition: the identity, the new photos as they are stored, and a report on each."""
+    """The outcome of an addition: the identity, the new photos as they are stored, and a report on each."""
 
     info: IdentityInfo
     photos: list[bytes]
@@ -46,13 +38,15 @@ class AddedPhotos:
 
 
 class IdentityService:
-    """Adds identities and hands out their features. Reading and listing go to ``store`` directly."""
+    """Adds identities and hands out their features.
 
-    def __init__(self, database: Database, gpu: GpuThread) -> None:
-        self.store = IdentityStore(database)
-        self.sharing = SharingStore(database)
-        self.preferences = PreferenceStore(database)
-        self._gpu = gpu
+    Photos are encoded before anything is stored, so that a person is there whole or not at all, whatever ends the work
+    in between. Until the model is loaded, an addition waits for it.
+    """
+
+    def __init__(self, store: IdentityStore, photos: PhotoStore, preferences: PreferenceStore, gpu: GpuThread) -> None:
+        self.store, self.preferences = store, preferences
+        self._photos, self._gpu = photos, gpu
 
     async def add(self, owner_id: int, name: str, uploads: Sequence[Upload], declaration: str) -> AddedPhotos:
         """Store a new identity from uploads, all of them or nothing.
@@ -61,28 +55,15 @@ class IdentityService:
         """
         name = checked_name(name)
         photos, reports = await self._normalised(uploads)
-        info = await self.store.add(owner_id, name, [NewPhoto(photo) for photo in photos], declaration)
-        try:
-            await self._stack(info.id)
-        except PhotoError:
-            await self.store.delete(owner_id, name)
-            raise
+        await self.store.check_addition(owner_id, name, photos)
+        info = await self.store.add(owner_id, name, await self._encoded(photos), declaration)
         return AddedPhotos(info, photos, reports)
 
     async def add_photos(self, owner_id: int, name: str, uploads: Sequence[Upload]) -> AddedPhotos:
         """Add photos to an identity, all of them or nothing; raises as :meth:`add` does."""
-        before = await self.store.find(owner_id, name)
         photos, reports = await self._normalised(uploads)
-        known = {photo.content for photo in await self.store.photos(before.id)}
-        if known.intersection(photos):
-            raise PhotoError("One of these photos belongs to “{name}” already.", name=before.name)
-        info = await self.store.add_photos(owner_id, name, [NewPhoto(photo) for photo in photos], MAX_PHOTOS)
-        try:
-            await self._stack(info.id)
-        except PhotoError:
-            for number in range(info.photo_count, before.photo_count, -1):
-                await self.store.remove_photo(owner_id, name, number)
-            raise
+        await self._photos.check_addition(owner_id, name, photos)
+        info = await self._photos.add(owner_id, name, await self._encoded(photos))
         return AddedPhotos(info, photos, reports)
 
     async def _normalised(self, uploads: Sequence[Upload]) -> tuple[list[bytes], list[PhotoReport]]:
@@ -98,33 +79,52 @@ class IdentityService:
             raise PhotoError("Two of these photos are the same. Different photos of the person work better.")
         return photos, [one.report for one in prepared]
 
-    async def features(self, user_id: int, guild_id: int | None, shares: Sequence[WeightedIdentity]) -> Tensor:
+    async def _encoded(self, photos: Sequence[bytes]) -> list[NewPhoto]:
+        """Photos with their features, to be stored together."""
+        model = await asyncio.wrap_future(self._gpu.loaded)
+        encoded = await asyncio.wrap_future(self._gpu.call(lambda engine: _encode(engine, photos)))
+        return [
+            NewPhoto(photo, {model.fingerprint: _to_bytes(features)})
+            for photo, features in zip(photos, encoded, strict=True)
+        ]
+
+    async def features(self, user_id: int, guild_id: int | None, people: Sequence[WeightedIdentity]) -> Tensor:
         """The ID features [N, T, D] of one person, or of several blended by weight.
 
-        Raises :class:`NotFoundError` when one of them is not (or no longer) the user's to draw in that server.
+        Those that this ID encoder has not computed yet are computed and kept. Raises :class:`NotFoundError` when one of
+        them is not (or no longer) the user's to draw in that server.
         """
-        for share in shares:
-            await self.store.usable(user_id, guild_id, share.identity_id)
-        stacks = [await self._stack(share.identity_id) for share in shares]
-        return blend_stacks(stacks, [share.weight for share in shares], MAX_MIXED_PHOTOS)
-
-    async def _stack(self, identity_id: int) -> Tensor:
-        """All photos' features, computing and keeping those that this ID encoder has not seen yet."""
         model = await asyncio.wrap_future(self._gpu.loaded)
-        photos = await self.store.photos(identity_id, model.fingerprint)
+        ids = [one.identity_id for one in people]
+        stored = await self._photos.features(user_id, guild_id, ids, model.fingerprint)
         shape = (model.id_encoder.tokens_per_photo, model.id_encoder.width)
-        known = {photo.id: _from_bytes(photo.features, shape) for photo in photos if photo.features is not None}
-        missing = [photo for photo in photos if photo.id not in known]
+        known = {
+            one.photo_id: _from_bytes(one.content, shape)
+            for photos in stored
+            for one in photos
+            if one.content is not None
+        }
+        missing = {one.photo_id for photos in stored for one in photos} - known.keys()
         if missing:
-            encoded = await asyncio.wrap_future(self._gpu.call(lambda engine: _encode(engine, missing)))
-            computed = {photo.id: one for photo, one in zip(missing, encoded, strict=True)}
-            await self.store.keep_features(model.fingerprint, {key: _to_bytes(one) for key, one in computed.items()})
-            known |= computed
-        return torch.stack([known[photo.id] for photo in photos])
+            known |= await self._computed(missing, model.fingerprint)
+        stacks = [[known[one.photo_id] for one in photos if one.photo_id in known] for photos in stored]
+        if not all(stacks):
+            raise NotFoundError("This identity does not exist any more.")
+        weights = [one.weight for one in people]
+        return blend_stacks([torch.stack(stack) for stack in stacks], weights, MAX_MIXED_PHOTOS)
+
+    async def _computed(self, photo_ids: Iterable[int], fingerprint: str) -> dict[int, Tensor]:
+        """Features of stored photos, computed and kept; photos that were removed in the meantime are left out."""
+        contents = await self._photos.contents_by_id(photo_ids)
+        photos = list(contents.values())
+        encoded = await asyncio.wrap_future(self._gpu.call(lambda engine: _encode(engine, photos)))
+        computed = dict(zip(contents, encoded, strict=True))
+        await self._photos.keep_features(fingerprint, {key: _to_bytes(one) for key, one in computed.items()})
+        return computed
 
 
-def _encode(engine: StepEngine, photos: Sequence[StoredPhoto]) -> list[Tensor]:
-    return list(engine.model.encode_photos([load_photo(photo.content) for photo in photos]))
+def _encode(engine: StepEngine, photos: Sequence[bytes]) -> list[Tensor]:
+    return list(engine.model.encode_photos([load_photo(photo) for photo in photos]))
 
 
 def _to_bytes(features: Tensor) -> bytes:

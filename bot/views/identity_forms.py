@@ -10,7 +10,7 @@ from typing import Final, Literal, get_args
 import discord
 from discord import app_commands, ui
 from discord.ext import commands
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from bot.domain.identity_names import MAX_NAME_CHARACTERS, shown
 from bot.i18n.catalogue import gettext, ngettext
@@ -25,14 +25,15 @@ from storage import IdentityInfo
 Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]
 FICTION: Final[Declaration] = "Fictional person or work of art"
 _MODEL_SIDE_PX: Final = 224
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic")
+_OTHER_KINDS: Final = ("audio/", "text/", "video/")
+_PHONE_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 class _PhotoForm(PersistentForm):
     """A form that takes photos."""
 
     def __init__(self, identities: IdentityService, title: str) -> None:
-        super().__init__(title=title)
+        super().__init__(title)
         self._identities = identities
         self.photos: ui.FileUpload[_PhotoForm] = ui.FileUpload(custom_id="photos", min_values=1, max_values=MAX_PHOTOS)
 
@@ -81,10 +82,20 @@ class AddForm(_PhotoForm):
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        uploads = await read_all(self._attachments or self.photos.values)
+        uploads = await self._uploads()
         added = await self._identities.add(interaction.user.id, self.name.value, uploads, self.consent.values[0])
         text, file = await added_reply(added)
         await interaction.followup.send(text, file=file, ephemeral=True)
+
+    async def _uploads(self) -> list[Upload]:
+        return await read_all(self._attachments or self.photos.values)
+
+
+class SaveForm(AddForm):
+    """A new person from a message's attachments, some of which may be something else than pictures."""
+
+    async def _uploads(self) -> list[Upload]:
+        return await _read_pictures(self._attachments)
 
 
 class PhotosForm(_PhotoForm):
@@ -118,10 +129,47 @@ class SaveAsIdentity(commands.Cog):
         tree.add_command(app_commands.ContextMenu(name="Save as identity", callback=self._save))
 
     async def _save(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        pictures = [one for one in message.attachments if one.filename.lower().endswith(_SUFFIXES)]
-        if not pictures:
-            raise PhotoError("This message has no picture attached.")
-        await interaction.response.send_modal(AddForm(self._identities, attachments=pictures[:MAX_PHOTOS]))
+        forwarded = [one for snapshot in message.message_snapshots for one in snapshot.attachments]
+        attachments = [one for one in (*message.attachments, *forwarded) if _may_be_picture(one)]
+        if not attachments:
+            raise PhotoError(_NO_PICTURE)
+        await interaction.response.send_modal(SaveForm(self._identities, attachments=attachments))
+
+
+_NO_PICTURE: Final = "This message has no picture attached."
+
+
+def _may_be_picture(attachment: discord.Attachment) -> bool:
+    """False where Discord knows that it is something else. For the rest, the content tells when the form is sent."""
+    return attachment.width is not None or not (attachment.content_type or "").startswith(_OTHER_KINDS)
+
+
+async def _read_pictures(attachments: Sequence[discord.Attachment]) -> list[Upload]:
+    """Download attachments, and pass over those that are no pictures. Raises :class:`PhotoError` where none is one."""
+    pictures: list[Upload] = []
+    for attachment in attachments:
+        is_declared = (attachment.content_type or "").startswith("image/")
+        if attachment.size > MAX_UPLOAD_BYTES and not is_declared:
+            continue
+        (upload,) = await read_all([attachment])
+        if is_declared or await asyncio.to_thread(_is_picture, upload[1]):
+            pictures.append(upload)
+    if not pictures:
+        raise PhotoError(_NO_PICTURE)
+    return pictures[:MAX_PHOTOS]
+
+
+def _is_picture(content: bytes) -> bool:
+    """True where the content, not the name, is that of a picture, be it damaged."""
+    if content[4:8] == b"ftyp":
+        return content[8:12] in _PHONE_BRANDS
+    try:
+        Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        return False
+    except Exception:
+        return True
+    return True
 
 
 async def read_all(attachments: Sequence[discord.Attachment]) -> list[Upload]:
@@ -133,7 +181,7 @@ async def read_all(attachments: Sequence[discord.Attachment]) -> list[Upload]:
 
 
 async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:
-    """What to tell after an addition, with a picture of what the model sees."""
+    """The answer to an addition, with a picture of what the model sees."""
     info = added.info
     photos = ngettext("{number} photo", "{number} photos", info.photo_count)
     told = "Added {name} with {photos}." if len(added.photos) == info.photo_count else "{name} has {photos} now."

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import discord
 from discord import ui
 
 from bot.i18n.catalogue import answer_in_language_of, gettext
 from bot.presentation.errors import say, sentence_for
+
+FORM_TIMEOUT_S: Final = 900.0
+"""How long a form waits to be sent: nobody tells a bot that one was dismissed."""
 
 V = TypeVar("V", bound=ui.View | ui.LayoutView)
 
@@ -39,6 +42,9 @@ class PersistentView(ui.View):
 
 class PersistentForm(ui.Modal):
     """A form. Its texts are given in the member's language."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title=title, timeout=FORM_TIMEOUT_S)
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         answer_in_language_of(interaction)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import re
+import threading
+from pathlib import Path
 
 import pytest
 import simcord
+import torch
 from PIL import Image, ImageFilter
 
+from bot.domain.draw_request import WeightedIdentity
+from photomaker_core.errors import PhotoError
 from photomaker_core.images.photo_decoding import MAX_UPLOAD_BYTES
+from photomaker_core.loading.photomaker import PhotoMaker
+from storage import NameTakenError, NewPhoto
 from tests.support import uploads
-from tests.support.server import FICTION, MINE, Server, upload
+from tests.support.concurrency import TIMES, at_once
+from tests.support.server import FICTION, MINE, Server, click, rows, upload
 from tests.support.tiny_model import NEWTON
 
 
@@ -133,14 +143,26 @@ async def test_a_member_cannot_use_anothers_identity(server: Server, command: st
     assert "1 photo" in (await server.command(server.ada, "identity show", name="newton")).content
 
 
-async def test_many_identities_are_listed_within_a_message(server: Server) -> None:
+async def test_many_identities_are_listed_in_pages(server: Server) -> None:
+    store = server.bot.identities.store
     for number in range(27):
-        await server.add(server.ada, f"{number} {'*' * 25}", upload(number))
+        await store.add(server.ada.id, f"{number:02} {'*' * 29}", [NewPhoto(b"photo %d" % number)], MINE)
+    shown = await server.command(server.ada, "identity list")
+    found: list[str] = []
+    for page in range(1, 4):
+        assert f"Page {page} of 3" in shown.content
+        assert len(shown.content) <= 2000
+        found += re.findall(r"\*\*(\d\d) ", shown.content)
+        if page < 3:
+            await click(server, server.ada, shown, "Next")
+    assert found == [f"{number:02}" for number in range(27)]
+
+
+async def test_a_list_of_one_page_has_no_buttons(server: Server) -> None:
+    await server.add(server.ada, "newton")
     reply = await server.command(server.ada, "identity list")
-    shown = reply.content.count("1 photo")
-    assert shown > 20
-    assert f"… and {27 - shown} more" in reply.content
-    assert len(reply.content) <= 2000
+    assert "Page" not in reply.content
+    assert reply.components == []
 
 
 async def submit(server: Server, shown: simcord.InteractionResult, values: dict[str, object]) -> str:
@@ -198,3 +220,81 @@ async def test_a_default_is_drawn_where_nobody_is_named(server: Server) -> None:
     await server.command(server.ada, "identity default", name="newton")
     await server.command(server.ada, "identity delete", name="newton")
     assert "lenna" in (await server.command(server.ada, "imagine", prompt="a man img")).content
+
+
+async def test_again_on_a_picture_of_a_deleted_person_draws_nobody_else(server: Server) -> None:
+    await server.add(server.ada, "newton", upload(1))
+    picture = await server.command(server.ada, "imagine", prompt="a man img", seed=1)
+    await server.command(server.ada, "identity delete", name="newton")
+    await server.add(server.ada, "lenna", upload(2))
+    again = await server.ada.click(picture, label="Again")
+    await server.quiet()
+    assert again.response is not None
+    assert "does not exist any more" in again.response.content
+    assert again.response.attachments == []
+
+
+@pytest.mark.parametrize("error", [PhotoError("No face in it."), RuntimeError("CUDA error"), MemoryError()], ids=type)
+async def test_whatever_stops_the_encoding_nothing_is_stored(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(_model: PhotoMaker, _photos: object) -> None:
+        raise error
+
+    await server.add(server.ada, "lenna", upload(1))
+    service = server.bot.identities
+    with monkeypatch.context() as broken:
+        broken.setattr(PhotoMaker, "encode_photos", failing)
+        with pytest.raises(type(error)):
+            await service.add(server.ada.id, "newton", [upload(2)], FICTION)
+        with pytest.raises(type(error)):
+            await service.add_photos(server.ada.id, "lenna", [upload(3)])
+    assert rows(tmp_path, "SELECT name FROM identities") == [("lenna",)]
+    assert rows(tmp_path, "SELECT count(*) FROM id_photos") == [(1,)]
+    assert "Added" in (await server.add(server.ada, "newton", upload(2))).content
+
+
+async def test_an_addition_that_is_cut_off_while_the_gpu_is_busy_leaves_nothing(
+    server: Server, tmp_path: Path, hold: threading.Event
+) -> None:
+    await server.add(server.ada, "lenna")
+    await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    adding = asyncio.create_task(server.bot.identities.add(server.ada.id, "newton", [upload(2)], FICTION))
+    await asyncio.sleep(0.5)
+    adding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+    hold.set()
+    await server.quiet()
+    assert rows(tmp_path, "SELECT name FROM identities") == [("lenna",)]
+    assert "Added" in (await server.add(server.ada, "newton", upload(2))).content
+
+
+async def test_twenty_additions_at_once_by_a_newcomer_are_all_right(server: Server) -> None:
+    await server.bot.resumed.wait()
+    service = server.bot.identities
+    await at_once(service.add(server.ada.id, f"person {n}", [upload(n)], FICTION) for n in range(TIMES))
+    same = await at_once(
+        (service.add(server.bob.id, "newton", [upload(n)], FICTION) for n in range(TIMES)), NameTakenError
+    )
+    assert len(await service.store.all_of(server.ada.id)) == TIMES
+    assert len(same) == 1
+
+
+async def test_features_are_computed_once_and_drawn_without_reading_photos(server: Server, tmp_path: Path) -> None:
+    await server.add(server.ada, "newton", upload(1), upload(2))
+    (newton,) = await server.bot.identities.store.all_of(server.ada.id)
+    people = [WeightedIdentity(newton.id, "newton")]
+    first = await server.bot.identities.features(server.ada.id, None, people)
+    rows(tmp_path, "UPDATE id_photos SET content = x'00'")
+    assert torch.equal(await server.bot.identities.features(server.ada.id, None, people), first)
+
+
+async def test_features_of_another_encoder_are_computed_when_they_are_wanted(server: Server, tmp_path: Path) -> None:
+    await server.add(server.ada, "newton", upload(1), upload(2))
+    (newton,) = await server.bot.identities.store.all_of(server.ada.id)
+    people = [WeightedIdentity(newton.id, "newton")]
+    first = await server.bot.identities.features(server.ada.id, None, people)
+    rows(tmp_path, "UPDATE id_features SET fingerprint = 'another'")
+    assert torch.equal(await server.bot.identities.features(server.ada.id, None, people), first)
+    assert rows(tmp_path, "SELECT count(*) FROM id_features") == [(4,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import simcord
 
+from bot.views.persistent import FORM_TIMEOUT_S
 from tests.support.server import FICTION, MINE, Server, upload
 
 
@@ -48,3 +49,32 @@ async def test_pictures_of_a_message_are_saved_as_an_identity(server: Server) ->
     refused = await server.ada.context_menu(server.channel, "Save as identity", text)
     assert refused.response is not None
     assert "no picture attached" in refused.response.content
+
+
+async def test_what_is_a_picture_is_told_by_its_content_not_by_its_name(server: Server) -> None:
+    files = [upload(4, "a.jfif"), upload(5, "no suffix"), ("tool.bin", b"\x7fELF" * 50), ("notes.txt", b"words")]
+    message = await server.bob.send(server.channel, "look", attachments=files)
+    shown = await server.ada.context_menu(server.channel, "Save as identity", message)
+    assert "with 2 photos" in await submit(server, shown, {"name": "bob", "consent": [FICTION]})
+
+
+async def test_pictures_of_a_forwarded_message_are_saved(server: Server) -> None:
+    original = await server.bob.send(server.channel, "look", attachments=[upload(4, "a.jpg")])
+    forwarded = await server.bob.forward(original, server.channel)
+    shown = await server.ada.context_menu(server.channel, "Save as identity", forwarded)
+    assert "with 1 photo" in await submit(server, shown, {"name": "bob", "consent": [FICTION]})
+
+
+async def test_a_message_without_a_picture_is_refused_when_its_files_were_read(server: Server) -> None:
+    message = await server.bob.send(server.channel, "look", attachments=[("tool.bin", b"\x7fELF" * 50)])
+    shown = await server.ada.context_menu(server.channel, "Save as identity", message)
+    told = await submit(server, shown, {"name": "bob", "consent": [FICTION]})
+    assert "no picture attached" in told
+
+
+async def test_dismissed_forms_do_not_stay_in_memory(server: Server) -> None:
+    shown = [await server.ada.slash(server.channel, "identity add") for _ in range(20)]
+    assert len(server.bot._connection._view_store._modals) == 20
+    await submit(server, shown[0], {"name": "newton", "consent": [MINE], "photos": [upload(1)]})
+    await server.env.advance_time(FORM_TIMEOUT_S + 1)
+    assert server.bot._connection._view_store._modals == {}

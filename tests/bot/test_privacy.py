@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import threading
 import zipfile
 from pathlib import Path
 
+import pytest
+
+import storage.database
+from bot.app import PhotoMakerBot
+from storage import DatabaseInUseError
 from tests.support import uploads
 from tests.support.server import Server, rows
 
@@ -100,3 +106,47 @@ async def test_somebody_unknown_has_nothing_to_get_or_delete(server: Server) -> 
         response = await server.command(server.bob, command)
         assert response.content == "I have nothing stored about you."
         assert response.components == []
+
+
+async def test_while_another_program_reads_the_database_the_truth_is_told(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.database, "SCRUB_INTERVAL_S", 0.01)
+    monkeypatch.setattr(storage.database, "SCRUB_AGAIN_S", 1000)
+    await server.add(server.ada, "newton", ("a.jpg", uploads.photo(7)))
+    await server.add(server.ada, "lenna", ("b.jpg", uploads.photo(8)), ("c.jpg", uploads.photo(9)))
+    reader = sqlite3.connect(tmp_path / "bot.db")
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM users").fetchone()
+    removed = await server.command(server.ada, "identity remove-photo", name="lenna", number=1)
+    deleted = await server.command(server.ada, "identity delete", name="newton")
+    asked = await server.command(server.ada, "privacy delete")
+    clicked = await server.ada.click(asked, label="Delete everything")
+    await server.env.settle()
+    assert clicked.response is not None
+    for content in (removed.content, deleted.content, clicked.response.content):
+        assert "Another program is reading the database" in content
+        assert "for good" not in content
+    assert set(counts(tmp_path).values()) == {0}
+    reader.close()
+
+
+async def test_whoever_drew_a_forgotten_person_keeps_the_picture_without_the_name(
+    server: Server, tmp_path: Path
+) -> None:
+    await server.add(server.ada, "Isaac")
+    await server.command(server.ada, "identity share", name="Isaac")
+    await server.command(server.bob, "imagine", prompt="a man img", identity="Isaac")
+    asked = await server.command(server.ada, "privacy delete")
+    await server.ada.click(asked, label="Delete everything")
+    await server.quiet()
+    assert b"Isaac" not in b"".join(path.read_bytes() for path in tmp_path.glob("bot.db*"))
+    history = await server.command(server.bob, "history")
+    assert "somebody" in str(history.components)
+
+
+async def test_a_second_bot_on_the_same_database_is_refused(server: Server) -> None:
+    second = PhotoMakerBot(server.bot.settings)
+    with pytest.raises(DatabaseInUseError, match="Another bot is running"):
+        await second.open()
+    await second.close()

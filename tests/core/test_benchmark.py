@@ -120,7 +120,7 @@ async def test_storage_is_measured_on_a_filled_database(tmp_path: Path) -> None:
         "find what one may draw",
         "autocomplete",
         "list",
-        "photos and features",
+        "features",
         "add and delete",
     }
     assert set(found) == expected

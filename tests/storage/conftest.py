@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import Database, IdentityStore, JobStore
+from storage import Database, IdentityStore, JobStore, PhotoStore
 from tests.support.database import url
 
 
@@ -26,6 +26,11 @@ async def database(file: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def identities(database: Database) -> IdentityStore:
     return IdentityStore(database)
+
+
+@pytest.fixture
+def photos(database: Database) -> PhotoStore:
+    return PhotoStore(database)
 
 
 @pytest.fixture
