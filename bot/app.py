@@ -42,6 +42,7 @@ from photomaker_core.sampling.schedulers import scheduler_for_distilled
 from storage import (
     Database,
     IdentityStore,
+    JobStore,
     PhotoStore,
     PreferenceStore,
     PrivacyStore,
@@ -86,6 +87,7 @@ class PhotoMakerBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         await self.open()
+        await self.jobs.restore()
         await self.tree.set_translator(CommandTranslator())
         self.gpu.start()
         if self.settings.discord_guild_id:
@@ -107,7 +109,7 @@ class PhotoMakerBot(commands.Bot):
         buttons = JobButtons(JobServices(lambda: self.jobs, prompts, Reports(gate.servers), self.limits))
         self.jobs = JobService(
             self,
-            self.database,
+            JobStore(self.database),
             self.gpu,
             self.identities,
             Controls(running=buttons.running, done=buttons.done),
@@ -152,13 +154,15 @@ class PhotoMakerBot(commands.Bot):
                 model.base.hardware.device,
                 model.plan.name,
             )
-            await self.jobs.resume()
         else:
             trace = None if isinstance(error, UserError) else error
             log.error("the model could not be loaded: %s", error, exc_info=trace)
+        await self.jobs.resume()
         self.resumed.set()
 
     async def close(self) -> None:
+        if hasattr(self, "jobs"):
+            await self.jobs.close()
         await super().close()
         if self.gpu.is_running:
             await asyncio.to_thread(self.gpu.stop)

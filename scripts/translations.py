@@ -27,6 +27,7 @@ from bot.views.identity_forms import Declaration
 from photomaker_core.images.photo_quality import Note
 from photomaker_core.presets.aspect_ratios import ASPECTS
 from storage.errors import SENTENCES
+from storage.jobs import JOB_STATES
 
 Sentence = str | tuple[str, str]
 """A sentence, or its forms for one thing and for several."""
@@ -42,12 +43,13 @@ _MEMBERS_ERRORS = {
     "NotFoundError",
     "PhotoError",
     "PromptError",
+    "RequestFormatError",
     "SettingsError",
     "StorageError",
+    "WorkerError",
 }
 _ONLY_OPERATORS_SEE = ("training", "evaluation", "benchmark", "cli", "cli.py", "demo.py", "sdxl_config.py")
 _LABELS = {"label", "placeholder"}
-_JOB_STATES = ("cancelled", "done", "failed", "queued", "running")
 
 
 def sentences() -> list[Sentence]:
@@ -65,7 +67,7 @@ def sentences() -> list[Sentence]:
             *get_args(Declaration),
             *QUALITIES,
             *ASPECTS,
-            *_JOB_STATES,
+            *JOB_STATES,
         )
     )
     return list(found)

@@ -11,7 +11,7 @@ from storage.errors import (
     StorageError,
 )
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, Removal
-from storage.jobs import JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
+from storage.jobs import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
 from storage.limits import StorageLimits
 from storage.photos import PhotoFeatures, PhotoStore
 from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
@@ -20,6 +20,7 @@ from storage.servers import Rules, ServerStore
 from storage.sharing import Share, SharingStore
 
 __all__ = [
+    "UNLIMITED",
     "Database",
     "DatabaseInUseError",
     "DatabaseUnavailableError",

@@ -1,17 +1,30 @@
-"""Drawing jobs and their results. Called by the bot's job desk."""
+"""Drawing jobs, their results, and what their members have not been told yet. Called by the bot's job services."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
+from storage.errors import LimitReachedError
 from storage.models import Job, Result
-from storage.users import ensure_user
+from storage.users import lock_user
+
+QUEUED: Final = "queued"
+RUNNING: Final = "running"
+DRAWN: Final = "drawn"
+DELIVERED: Final = "delivered"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+JOB_STATES: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, FAILED, CANCELLED)
+_OPEN: Final = (QUEUED, RUNNING)
+_OLDEST_FIRST: Final = select(Job).order_by(Job.id)
+_COUNTED: Final = (QUEUED, RUNNING, DRAWN, DELIVERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +47,16 @@ class JobLimits:
     pictures_a_day: int | None = None
 
 
+UNLIMITED: Final = JobLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """An accepted job; ``state`` is queued, running, done, failed or cancelled."""
+    """An accepted job; ``state`` is one of ``JOB_STATES``, ``attempts`` counts how often its drawing has begun.
+
+    Once it has ended, ``error`` is what its member reads of a failure, ``dropped_text`` the end of the prompt that the
+    model did not see.
+    """
 
     id: int
     user_id: int
@@ -46,12 +66,15 @@ class JobRecord:
     request: dict[str, Any]
     created_at: datetime
     state: str
-    source: bytes | None = None
+    attempts: int = 0
+    error: str | None = None
+    dropped_text: str | None = None
+    finished_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """How one picture was made; ``thumbnail`` is a small JPEG; ``picture`` only where it is to be kept."""
+    """How one picture was made, and its encoded bytes; ``thumbnail`` is a small JPEG."""
 
     seed: int
     settings: dict[str, Any]
@@ -61,21 +84,30 @@ class NewResult:
 
 @dataclass(frozen=True, slots=True)
 class PastJob:
-    """A finished job and a small JPEG of its first picture, where there is one."""
+    """A delivered job and a small JPEG of its first picture, where there is one."""
 
     record: JobRecord
     thumbnail: bytes | None
 
 
 class JobStore:
-    """The jobs' life: queued, running, then done, failed or cancelled."""
+    """The jobs' life: queued, running, then drawn and delivered, or failed, or cancelled.
+
+    A job that has ended awaits delivery until its member knows. What ends a job says whether it was open until then:
+    the first end is the one that counts.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def accept(self, new: NewJob) -> JobRecord:
+    async def accept(self, new: NewJob, limits: JobLimits = UNLIMITED) -> JobRecord:
+        """Count what the member has and store one more, in one locked transaction.
+
+        Raises :class:`LimitReachedError`.
+        """
         async with self._database.transaction() as session:
-            await ensure_user(session, new.user_id)
+            await lock_user(session, new.user_id)
+            await _check_limits(session, new, limits)
             job = Job(
                 user_id=new.user_id,
                 channel_id=new.channel_id,
@@ -83,15 +115,22 @@ class JobStore:
                 interaction_token=new.interaction_token,
                 request=new.request,
                 source=new.source,
+                error=None,
+                dropped_text=None,
+                finished_at=None,
             )
             session.add(job)
         return _record(job)
 
     async def unfinished(self) -> list[JobRecord]:
-        """What was accepted and not finished, oldest first: the jobs to resume after a restart."""
+        """What was accepted and has not ended, oldest first: the jobs to resume after a restart."""
         async with self._database.transaction() as session:
-            jobs = await session.scalars(select(Job).where(Job.state.in_(("queued", "running"))).order_by(Job.id))
-            return [_record(job) for job in jobs]
+            return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.state.in_(_OPEN)))]
+
+    async def undelivered(self) -> list[JobRecord]:
+        """What has ended without its member knowing, oldest first."""
+        async with self._database.transaction() as session:
+            return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.awaits_delivery))]
 
     async def by_message(self, message_id: int) -> JobRecord | None:
         """The job that a message shows, the newest where there are several."""
@@ -101,11 +140,11 @@ class JobStore:
             return None if job is None else _record(job)
 
     async def history(self, user_id: int, limit: int, offset: int = 0) -> list[PastJob]:
-        """A member's finished jobs, the newest first, each with its first thumbnail."""
+        """A member's delivered jobs, the newest first, each with its first thumbnail."""
         query = (
             select(Job, Result.thumbnail)
             .join(Result, (Result.job_id == Job.id) & (Result.position == 0))
-            .where(Job.user_id == user_id, Job.state == "done")
+            .where(Job.user_id == user_id, Job.state == DELIVERED)
             .order_by(Job.id.desc())
             .limit(limit)
             .offset(offset)
@@ -118,53 +157,123 @@ class JobStore:
         async with self._database.transaction() as session:
             return dict((await session.execute(select(Job.state, func.count()).group_by(Job.state))).tuples().all())
 
+    async def source(self, job_id: int) -> bytes | None:
+        """The picture that a job starts from."""
+        async with self._database.transaction() as session:
+            return await session.scalar(select(Job.source).where(Job.id == job_id))
+
+    async def pictures(self, job_id: int) -> list[bytes]:
+        """A job's encoded pictures in order, as long as they are there."""
+        query = select(Result.picture).where(Result.job_id == job_id, Result.picture.is_not(None))
+        async with self._database.transaction() as session:
+            return [one for one in await session.scalars(query.order_by(Result.position)) if one is not None]
+
     async def moved(self, job_id: int, message_id: int) -> None:
         """Note that another message shows the job from now on."""
-        await self._set(job_id, message_id=message_id)
-
-    async def started(self, job_id: int) -> None:
-        await self._set(job_id, state="running", started_at=datetime.now(UTC))
-
-    async def finished(self, job_id: int, results: Sequence[NewResult]) -> None:
         async with self._database.transaction() as session:
-            session.add_all(
-                Result(
-                    job_id=job_id,
-                    position=position,
-                    seed=one.seed,
-                    settings=one.settings,
-                    picture=one.picture,
-                    thumbnail=one.thumbnail,
+            await session.execute(update(Job).where(Job.id == job_id).values(message_id=message_id))
+
+    async def begun(self, job_id: int) -> bool:
+        """Note that drawing begins, and count the attempt; False where the job is not open any more."""
+        return await self._change_open(job_id, state=RUNNING, started_at=datetime.now(UTC), attempts=Job.attempts + 1)
+
+    async def interrupted(self, job_ids: Sequence[int]) -> None:
+        """Put jobs back that the bot stops drawing of its own will: such an attempt does not count."""
+        change = update(Job).where(Job.id.in_(job_ids), Job.state == RUNNING)
+        async with self._database.transaction() as session:
+            await session.execute(change.values(state=QUEUED, attempts=Job.attempts - 1))
+
+    async def drawn(self, job_id: int, results: Sequence[NewResult], dropped_text: str = "") -> bool:
+        """End the drawing and keep its pictures until they are delivered."""
+        async with self._database.transaction() as session:
+            is_open = await _change_open(session, job_id, state=DRAWN, dropped_text=dropped_text or None, **_ended())
+            if is_open:
+                session.add_all(
+                    Result(
+                        job_id=job_id,
+                        position=position,
+                        seed=one.seed,
+                        settings=one.settings,
+                        picture=one.picture,
+                        thumbnail=one.thumbnail,
+                    )
+                    for position, one in enumerate(results)
                 )
-                for position, one in enumerate(results)
-            )
-            await session.execute(
-                update(Job).where(Job.id == job_id).values(state="done", finished_at=datetime.now(UTC), **_ERASED)
-            )
+            return is_open
 
-    async def failed(self, job_id: int, error: str) -> None:
-        await self._set(job_id, state="failed", error=error, finished_at=datetime.now(UTC), **_ERASED)
+    async def failed(self, job_id: int, error: str) -> bool:
+        return await self._change_open(job_id, state=FAILED, error=error, **_ended())
 
-    async def cancelled(self, job_id: int) -> None:
-        await self._set(job_id, state="cancelled", finished_at=datetime.now(UTC), **_ERASED)
+    async def cancelled(self, job_id: int) -> bool:
+        return await self._change_open(job_id, state=CANCELLED, **_ended())
 
-    async def _set(self, job_id: int, **values: Any) -> None:
+    async def delivered(self, job_id: int, message_id: int | None, *, keep_pictures: bool) -> None:
+        """Note that the member knows, by which message, and erase what only delivery needed."""
+        shown = {} if message_id is None else {"message_id": message_id}
+        await self._settle(job_id, {"state": DELIVERED}, shown, keep_pictures)
+
+    async def undeliverable(self, job_id: int, reason: str, *, keep_pictures: bool) -> None:
+        """Give the delivery up: drawn pictures count as failed, with the reason."""
+        await self._settle(job_id, {"state": FAILED, "error": reason}, {}, keep_pictures)
+
+    async def _settle(
+        self, job_id: int, drawn_becomes: dict[str, Any], every: dict[str, Any], keep_pictures: bool
+    ) -> None:
+        change = update(Job).where(Job.id == job_id)
         async with self._database.transaction() as session:
-            await session.execute(update(Job).where(Job.id == job_id).values(**values))
+            await session.execute(change.where(Job.state == DRAWN).values(drawn_becomes))
+            await session.execute(change.values(awaits_delivery=False, interaction_token=None, **every))
+            if not keep_pictures:
+                await session.execute(update(Result).where(Result.job_id == job_id).values(picture=None))
+
+    async def _change_open(self, job_id: int, **values: Any) -> bool:
+        async with self._database.transaction() as session:
+            return await _change_open(session, job_id, **values)
+
+
+async def _change_open(session: AsyncSession, job_id: int, **values: Any) -> bool:
+    """Change a job that has not ended, in one statement; whether there was one."""
+    change = update(Job).where(Job.id == job_id, Job.state.in_(_OPEN)).values(**values).returning(Job.id)
+    return await session.scalar(change) is not None
+
+
+async def _check_limits(session: AsyncSession, new: NewJob, limits: JobLimits) -> None:
+    own = Job.user_id == new.user_id
+    if limits.open_jobs is not None:
+        number = await session.scalar(select(func.count()).where(own, Job.state.in_(_OPEN))) or 0
+        if number >= limits.open_jobs:
+            raise LimitReachedError(
+                "Open jobs of yours: {number}, which is the most. Wait for one to finish, or cancel it.", number=number
+            )
+    if limits.pictures_a_day is not None:
+        a_day_ago = datetime.now(UTC) - timedelta(days=1)
+        pictures = func.coalesce(Job.request["count"].as_integer(), 1)
+        query = select(func.sum(pictures)).where(own, Job.state.in_(_COUNTED), Job.created_at > a_day_ago)
+        number = await session.scalar(query) or 0
+        if number + int(new.request.get("count", 1)) > limits.pictures_a_day:
+            raise LimitReachedError(
+                "Pictures of yours in the last 24 hours: {number}; {most} are the most. Please come back later.",
+                number=number,
+                most=limits.pictures_a_day,
+            )
 
 
 def _record(job: Job) -> JobRecord:
     return JobRecord(
-        job.id,
-        job.user_id,
-        job.channel_id,
-        job.message_id,
-        job.interaction_token,
-        job.request,
-        job.created_at,
-        job.state,
-        job.source,
+        id=job.id,
+        user_id=job.user_id,
+        channel_id=job.channel_id,
+        message_id=job.message_id,
+        interaction_token=job.interaction_token,
+        request=job.request,
+        created_at=job.created_at,
+        state=job.state,
+        attempts=job.attempts,
+        error=job.error,
+        dropped_text=job.dropped_text,
+        finished_at=job.finished_at,
     )
 
 
-_ERASED: dict[str, Any] = {"interaction_token": None, "source": None}
+def _ended() -> dict[str, Any]:
+    return {"finished_at": datetime.now(UTC), "source": None, "awaits_delivery": True}

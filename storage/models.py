@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -167,12 +168,17 @@ class IdFeature(Base):
 class Job(Base):
     """A drawing job. ``request`` is what the bot needs to draw it, as JSON.
 
-    ``interaction_token`` lives 15 minutes at Discord, and ``source`` is the picture that the job starts from; both are
-    erased when the job ends.
+    ``attempts`` counts how often its drawing has begun. ``awaits_delivery`` says that it has ended and its member does
+    not know yet; ``error`` is then what they will read. ``interaction_token`` lives 15 minutes at Discord and is erased
+    when they know; ``source``, the picture that the job starts from, when it ends.
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_state_id", "state", "id"), _NEVER_REUSED)
+    __table_args__ = (
+        Index("ix_jobs_state_id", "state", "id"),
+        Index("ix_jobs_awaits_delivery_id", "awaits_delivery", "id"),
+        _NEVER_REUSED,
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
@@ -180,8 +186,11 @@ class Job(Base):
     message_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     interaction_token: Mapped[str | None]
     request: Mapped[dict[str, Any]]
-    source: Mapped[bytes | None]
+    source: Mapped[bytes | None] = mapped_column(deferred=True)
     state: Mapped[str] = mapped_column(String(16), default="queued")
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    awaits_delivery: Mapped[bool] = mapped_column(default=False, server_default=false())
+    dropped_text: Mapped[str | None]
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=_now)
     started_at: Mapped[datetime | None]
@@ -189,7 +198,8 @@ class Job(Base):
 
 
 class Result(Base):
-    """One picture of a job: how it was made, a small JPEG of it, and the picture itself only where it is kept."""
+    """One picture of a job: how it was made, a small JPEG of it, and the picture itself until it is delivered, or for
+    good where pictures are kept."""
 
     __tablename__ = "results"
     __table_args__ = (UniqueConstraint("job_id", "position"), _NEVER_REUSED)

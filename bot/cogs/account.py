@@ -17,7 +17,7 @@ from bot.i18n.catalogue import answer_in_language_of, gettext, ngettext, spoken
 from bot.presentation import messages
 from bot.presentation.errors import say, sentence_for
 from bot.services.drawing import ASPECT_CHOICES, QUALITY_CHOICES, QUALITY_TEXT, STYLE_CHOICES, DrawingService
-from bot.services.jobs import OpenJob
+from bot.services.open_jobs import JobView
 from bot.services.style_samples import StyleSamples
 from bot.views.persistent import without_listener
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT
@@ -110,7 +110,7 @@ class AccountCommands(commands.Cog):
         )
 
 
-def _state(job: OpenJob) -> str:
+def _state(job: JobView) -> str:
     if job.is_running:
         return gettext("{share:.0%} drawn", share=job.done)
     return ngettext("{number} job before it", "{number} jobs before it", job.jobs_before)

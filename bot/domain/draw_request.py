@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Final
+
+from pydantic import TypeAdapter
 
 from bot.config import TURBO
 from bot.i18n.catalogue import ENGLISH
 from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, place_trigger
-from photomaker_core.errors import PromptError, SettingsError
+from photomaker_core.errors import PromptError, SettingsError, UserError
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
 from photomaker_core.presets.styles import style_named
 from photomaker_core.sampling.generation import GenerationSettings
@@ -19,6 +22,10 @@ DEFAULT_STYLE_STRENGTH: Final = 20.0
 DEFAULT_SCHEDULER: Final = "euler"
 LORA_WEIGHT: Final = 0.5
 _SIDE_MULTIPLE_PX: Final = 64
+
+
+class RequestFormatError(UserError):
+    """A stored request cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +106,22 @@ class DrawRequest:
     language: str = ENGLISH
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"version": _VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> DrawRequest:
-        content = {_RENAMED_FIELDS.get(name, name): value for name, value in content.items()}
-        shares = tuple(WeightedIdentity(**share) for share in content["identities"])
-        return cls(**{**content, "identities": shares})
+        """Read a stored request, of earlier versions too; fields that are not known are passed over.
+
+        Raises :class:`RequestFormatError` for a request of a later version, and where something is missing or wrong.
+        """
+        try:
+            version = int(content.get("version", 1))
+            if version > _VERSION:
+                raise RequestFormatError(_UNREADABLE)
+            renamed = _RENAMED_FIELDS if version == 1 else {}
+            return _reader().validate_python({renamed.get(name, name): value for name, value in content.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RequestFormatError(_UNREADABLE) from error
 
     def styled(self) -> tuple[str, str | None]:
         """Prompt and negative prompt as the model gets them."""
@@ -203,8 +219,18 @@ def checked_request(
     )
 
 
+_VERSION: Final = 2
+"""The version of stored requests; those of version 1 do not say it."""
+
 _RENAMED_FIELDS: Final = {"change": "denoise_strength", "enlarge": "upscale_factor"}
-"""Fields of stored requests that were called differently in version 0.1."""
+"""Fields of stored requests that were called differently in version 1."""
+
+_UNREADABLE: Final = "I cannot read this request any more: another version of me has written it. Please ask again."
+
+
+@cache
+def _reader() -> TypeAdapter[DrawRequest]:
+    return TypeAdapter(DrawRequest)
 
 
 def _enlarged(side_px: int, factor: float) -> int:

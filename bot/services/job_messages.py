@@ -1,21 +1,29 @@
-"""What a job says, while it is drawn and when it has ended: the reply to its interaction, or a message of its own."""
+"""What a job says on Discord, one request at a time: an edit of the reply to its interaction, or a message of its own.
+
+Requests that are repeated show nothing twice: an edit is the same edit again, and a new message carries a nonce that
+Discord enforces.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+import aiohttp
 import discord
+from discord.http import Route
 
-from storage import JobRecord, JobStore
+from storage import JobRecord, JobStore, StorageError
 
 log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
+CONNECTION_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, discord.RateLimited)
+"""What a request raises, besides an answer of Discord's, where it may or may not have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,56 +34,86 @@ class Attached:
     content: bytes
 
 
-class Replies:
-    """Writes to Discord for the job desk."""
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be said."""
+
+    content: str
+    files: tuple[Attached, ...] = ()
+    view: discord.ui.View | None = None
+
+
+class JobMessages:
+    """Writes to Discord. Its methods make one attempt each and raise what discord.py raises."""
 
     def __init__(self, client: discord.Client, store: JobStore) -> None:
         self._client, self._store = client, store
 
-    async def send(
-        self,
-        record: JobRecord,
-        content: str,
-        files: Sequence[Attached] = (),
-        *,
-        final: bool = False,
-        view: discord.ui.View | None = None,
-    ) -> None:
-        """Edit the interaction's reply while its token lives; after that only what ends a job is posted.
-
-        It is posted where the job was asked for, or to the member directly where the bot may not write there. What ends
-        a job replaces the controls of the running one by ``view``.
-        """
-        mentions = discord.AllowedMentions.none()
+    async def progress(self, record: JobRecord, content: str, files: Sequence[Attached] = ()) -> None:
+        """Edit the reply while the interaction's token lives, and leave its controls; failures are only logged, since
+        the next edit says more."""
+        if not has_live_token(record):
+            return
         try:
-            if record.interaction_token and datetime.now(UTC) - record.created_at < TOKEN_LIFETIME:
-                webhook = discord.Webhook.partial(
-                    self._client.application_id or 0, record.interaction_token, client=self._client
-                )
-                await webhook.edit_message(
-                    record.message_id or 0,
-                    content=content,
-                    attachments=_as_files(files),
-                    allowed_mentions=mentions,
-                    view=view if final else discord.utils.MISSING,
-                )
-            elif final:
-                text = f"<@{record.user_id}> {content}"
-                posted = await self._post(record, text, files, {} if view is None else {"view": view})
-                await self._store.moved(record.id, posted.id)
-        except discord.HTTPException:
-            log.warning("job %d: the reply could not be updated", record.id, exc_info=True)
+            await self._edit(record, Message(content, tuple(files)), view=discord.utils.MISSING)
+        except (discord.HTTPException, *CONNECTION_ERRORS) as error:
+            log.warning("job %d: its progress could not be shown: %s", record.id, error)
 
-    async def _post(
-        self, record: JobRecord, text: str, files: Sequence[Attached], extra: dict[str, Any]
-    ) -> discord.Message:
-        how = {"allowed_mentions": discord.AllowedMentions.none(), **extra}
+    async def edit(self, record: JobRecord, message: Message) -> int:
+        """Replace the reply to the interaction, controls included; returns the message's id."""
+        return await self._edit(record, message, message.view)
+
+    async def _edit(self, record: JobRecord, message: Message, view: discord.ui.View | None) -> int:
+        webhook = discord.Webhook.partial(
+            self._client.application_id or 0, record.interaction_token or "", client=self._client
+        )
+        message_id = record.message_id or await self._reply_id(record)
+        await webhook.edit_message(
+            message_id,
+            content=message.content,
+            attachments=_as_files(message.files),
+            allowed_mentions=discord.AllowedMentions.none(),
+            view=view,
+        )
+        return message_id
+
+    async def _reply_id(self, record: JobRecord) -> int:
+        """The id of the interaction's reply, where the bot stopped before it could store it."""
+        route = Route(
+            "GET",
+            "/webhooks/{webhook_id}/{webhook_token}/messages/@original",
+            webhook_id=self._client.application_id or 0,
+            webhook_token=record.interaction_token or "",
+        )
+        message_id = int((await self._client.http.request(route))["id"])
         try:
-            channel = self._client.get_partial_messageable(record.channel_id)
-            return await channel.send(text, files=_as_files(files), **how)
-        except (discord.Forbidden, discord.NotFound):
-            user = await self._client.fetch_user(record.user_id)
-            return await user.send(text, files=_as_files(files), **how)
+            await self._store.moved(record.id, message_id)
+        except StorageError as error:
+            log.warning("job %d: its message could not be stored: %s", record.id, error)
+        return message_id
+
+    async def post(self, record: JobRecord, message: Message) -> int:
+        """Say it where the job was asked for, to the member by name; returns the new message's id."""
+        return await self._send(self._client.get_partial_messageable(record.channel_id), record, message)
+
+    async def direct(self, record: JobRecord, message: Message) -> int:
+        """Say it to the member directly; returns the new message's id."""
+        user = await self._client.fetch_user(record.user_id)
+        return await self._send(user, record, message)
+
+    async def _send(self, place: discord.abc.Messageable, record: JobRecord, message: Message) -> int:
+        sent = await place.send(
+            f"<@{record.user_id}> {message.content}",
+            files=_as_files(message.files),
+            allowed_mentions=discord.AllowedMentions.none(),
+            nonce=f"photomaker-{record.id}",
+            view=message.view or discord.utils.MISSING,
+        )
+        return sent.id
+
+
+def has_live_token(record: JobRecord) -> bool:
+    return bool(record.interaction_token) and datetime.now(UTC) - record.created_at < TOKEN_LIFETIME
 
 
 def _as_files(files: Sequence[Attached]) -> list[discord.File]:

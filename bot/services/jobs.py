@@ -1,42 +1,60 @@
-"""The job desk: accepted requests become rows, rows become drawings, drawings become replies.
+"""The life of a job: ``queued -> running -> drawn -> delivered``, or ``failed``, or ``cancelled``.
 
-An event of the GPU thread arrives on the event loop and starts at most one short edit; nothing waits for
-a drawing, so a restart loses no more than what the GPU thread had in hand, and that is drawn again.
+- ``queued``: its row is there, written in the transaction that counted the member's jobs; only then is the member told.
+- ``running``: its drawing has begun. That is asked of the event loop by the GPU thread, right before it begins: may the
+  member still draw these people, and what picture does it start from? Each beginning counts as an attempt; a job that
+  was begun three times and never ended has stopped the process, and is not tried again.
+- ``drawn``: its encoded pictures lie in the database, written in the transaction that ended the drawing.
+- ``delivered``: the member has them, and the pictures are erased unless they are to be kept.
+- ``failed``, ``cancelled``: it ended without pictures, with a sentence for the member.
+
+The first end counts: a row is only changed from an open state, so that a cancelled job is never drawn. Whatever ended
+awaits delivery (:mod:`bot.services.delivery`) until the member knows.
+
+A restart goes on from the rows. Before the model is loaded, what is open can be seen and cancelled, and what awaits
+delivery is delivered; afterwards the open jobs are drawn, those that were begun before one by one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import discord
 from PIL import Image
 
 from bot.domain.draw_request import DrawRequest
-from bot.domain.time_estimate import ThroughputEstimator
 from bot.i18n.catalogue import current, gettext, speaking
 from bot.presentation import messages
 from bot.presentation.errors import sentence_for
-from bot.presentation.image_files import encode_pictures, encode_preview, encode_thumbnails
+from bot.presentation.image_files import encode_pictures, encode_thumbnails
 from bot.services.admission import AdmissionPolicy
+from bot.services.delivery import Delivery, language_of
 from bot.services.identities import IdentityService
-from bot.services.job_messages import Attached, Replies
-from bot.workers.gpu_thread import GpuThread
-from photomaker_core.images.photo_decoding import load_photo
-from photomaker_core.sampling.generation import Img2ImgInit, steps_anew
-from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob, Progress, Started
-from storage import Database, JobRecord, JobStore, NewJob, NewResult
+from bot.services.job_messages import CONNECTION_ERRORS, JobMessages
+from bot.services.job_submission import JobSubmission, NotOpenError
+from bot.services.open_jobs import JobView, OpenJob, OpenJobs
+from bot.workers.gpu_thread import GpuThread, WorkerError
+from photomaker_core.errors import UserError
+from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, Progress, Started
+from storage import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, NewResult, StorageError
+from storage.jobs import CANCELLED, DRAWN, FAILED
 
 log = logging.getLogger(__name__)
 
-EDIT_INTERVAL_S = 2.0
-PLACE_INTERVAL_S = 5.0
-_TOLD_PLACES = 10
+MOST_ATTEMPTS: Final = 3
+FORGET_PATIENCE_S: Final = 5.0
+STOP_PATIENCE_S: Final = 5.0
+
+_STUCK: Final = "⚠️ Drawing has stopped on my side. Your picture is kept and will be drawn as soon as it goes on."
+_KILLS: Final = "Drawing this has stopped me three times, so I do not try it again. Please ask for something else."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +65,13 @@ class Controls:
     done: Callable[[DrawRequest], discord.ui.View]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenJob:
-    """An open job as its member sees it; ``done`` is the share of its steps, in 0..1."""
-
-    record: JobRecord
-    request: DrawRequest
-    jobs_before: int
-    is_running: bool
-    done: float
-
-
-@dataclass(slots=True, eq=False)
-class _OpenJob:
-    record: JobRecord
-    request: DrawRequest
-    told_place_at_s: float
-    steps_done: int = 0
-    dropped_text: str = ""
-    started_at_s: float | None = None
-    edited_at_s: float = float("-inf")
-    previews: Sequence[Image.Image] = ()
-    edit: asyncio.Task[None] | None = None
-    start_note: asyncio.Task[None] | None = None
-    is_cancelled: bool = False
-    is_ending: bool = False
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class JobService:
-    """Owns the jobs between acceptance and reply."""
+    """Owns the jobs from acceptance to their end; from there the delivery owns them."""
 
     def __init__(
         self,
         client: discord.Client,
-        database: Database,
+        store: JobStore,
         gpu: GpuThread,
         identities: IdentityService,
         controls: Controls,
@@ -90,53 +80,83 @@ class JobService:
         keep_pictures: bool,
         role_weights: Mapping[int, float],
     ) -> None:
+        self.store, self.gate = store, gate
         self._gpu, self._identities, self._controls = gpu, identities, controls
-        self.store, self.gate, self.throughput = JobStore(database), gate, ThroughputEstimator()
-        self._replies = Replies(client, self.store)
-        self._keep_pictures, self._role_weights = keep_pictures, role_weights
-        self._open: dict[int, _OpenJob] = {}
+        job_messages = JobMessages(client, store)
+        self._delivery = Delivery(store, job_messages, controls.done, keep_pictures=keep_pictures)
+        self._open = OpenJobs(job_messages)
+        self.throughput = self._open.throughput
+        self._submission = JobSubmission(store, identities, gpu, self._on_loop)
+        self._role_weights = role_weights
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+        gpu.on_trouble = lambda trouble: self._on_loop(lambda: self._tell_trouble(trouble))
 
     @property
     def open_count(self) -> int:
         return len(self._open)
 
     @property
+    def undelivered_count(self) -> int:
+        """Jobs that have ended without their members knowing yet."""
+        return len(self._delivery)
+
+    @property
     def steps_left(self) -> int:
         """Steps that the open jobs still need."""
-        return sum(_steps(job.request) - job.steps_done for job in self._open.values())
+        return self._open.steps_left
 
-    def open_of(self, user_id: int) -> list[OpenJob]:
+    def open_of(self, user_id: int) -> list[JobView]:
         """A member's open jobs, oldest first, each with the number of jobs that were there before it."""
-        return [
-            OpenJob(job.record, job.request, before, job.started_at_s is not None, job.steps_done / _steps(job.request))
-            for before, job in enumerate(self._open.values())
-            if job.record.user_id == user_id
-        ]
+        return self._open.of_member(user_id)
 
-    async def accept(self, interaction: discord.Interaction, request: DrawRequest, source: bytes | None = None) -> None:
+    async def accept(
+        self,
+        interaction: discord.Interaction,
+        request: DrawRequest,
+        source: bytes | None = None,
+        limits: JobLimits = UNLIMITED,
+    ) -> None:
         """Take over a deferred interaction: store its job, tell its place in the queue, have it drawn.
 
-        ``source`` is the picture that the request starts from. Raises :class:`NotAllowedError`.
+        ``source`` is the picture that the request starts from. Raises :class:`UserError`, or :class:`LimitReachedError`
+        where the member has as much as the ``limits`` allow.
         """
+        if self._gpu.trouble is not None:
+            raise self._gpu.trouble
+        if self._is_closing:
+            raise UserError("I am stopping right now. Please try again in a minute.")
         await self.gate.check(interaction, request, len(self.open_of(interaction.user.id)))
-        expected_s = self.throughput.expected_s(self.steps_left + _steps(request))
-        message = await interaction.edit_original_response(
-            content=messages.waiting(len(self._open), expected_s), view=self._controls.running()
-        )
+        request = replace(request, weight=self._weight_of(interaction.user), language=current())
+        before, steps = len(self._open), self.steps_left
         record = await self.store.accept(
             NewJob(
                 user_id=interaction.user.id,
-                channel_id=message.channel.id,
-                message_id=message.id,
+                channel_id=interaction.channel_id or 0,
+                message_id=None,
                 interaction_token=interaction.token,
-                request=replace(request, weight=self._weight_of(interaction.user), language=current()).to_json(),
+                request=request.to_json(),
                 source=source,
-            )
+            ),
+            limits,
         )
-        self._spawn(self._submit(record))
+        job = OpenJob(record, request, time.monotonic())
+        self._open.add(job)
+        content = messages.waiting(before, self.throughput.expected_s(steps + job.steps))
+        job.edit = self._loop.create_task(self._tell_accepted(interaction, job, content))
+        self._spawn(self._submit(job))
+        await job.edit
+
+    async def _tell_accepted(self, interaction: discord.Interaction, job: OpenJob, content: str) -> None:
+        """Show the place in the queue. The job is stored: where this fails, its next message says more."""
+        try:
+            message = await interaction.edit_original_response(content=content, view=self._controls.running())
+            job.record = replace(job.record, message_id=message.id)
+            await self.store.moved(job.record.id, message.id)
+        except (discord.HTTPException, *CONNECTION_ERRORS, StorageError) as error:
+            log.warning("job %d: its place in the queue could not be shown: %s", job.record.id, error)
 
     def _weight_of(self, user: discord.User | discord.Member) -> float:
         """The largest weight among a member's roles; 1 for everybody else."""
@@ -144,143 +164,147 @@ class JobService:
         return max((self._role_weights[role.id] for role in roles if role.id in self._role_weights), default=1.0)
 
     def cancel(self, job_id: int) -> bool:
-        """End a job within one step; whether there was one to end."""
+        """End a job now, whatever the GPU thread is doing; whether there was one to end."""
         job = self._open.get(job_id)
-        if job is None:
+        if job is None or job.is_ending:
             return False
-        job.is_cancelled = True
         self._gpu.cancel(job_id)
+        self._end(job, Cancelled())
         return True
 
     async def cancel_all_of(self, user_id: int) -> None:
-        """End a member's open jobs, and wait until each has told them so and written its row."""
-        own = [job for job in self._open.values() if job.record.user_id == user_id]
+        """End a member's open jobs and wait a while until each has told them so; what is not delivered by then is
+        dropped."""
+        own = [job for job in self._open if job.record.user_id == user_id]
         for job in own:
             self.cancel(job.record.id)
-        await asyncio.gather(*(job.ended.wait() for job in own))
+        ends = [self._loop.create_task(job.ended.wait()) for job in own]
+        if ends:
+            await asyncio.wait(ends, timeout=FORGET_PATIENCE_S)
+        await self._delivery.finish(user_id, patience_s=FORGET_PATIENCE_S)
+
+    async def restore(self) -> None:
+        """Take up what an earlier run left, before there is a model: deliver what has ended, show what is open."""
+        for record in await self.store.undelivered():
+            self._delivery.start(record)
+        for record in await self.store.unfinished():
+            with speaking(language_of(record)):
+                try:
+                    job = OpenJob(record, DrawRequest.from_json(record.request), time.monotonic())
+                    if record.attempts >= MOST_ATTEMPTS:
+                        log.error("job %d was begun %d times and never ended", record.id, record.attempts)
+                        raise UserError(_KILLS)
+                    self._open.add(job)
+                except Exception as error:
+                    self._failed(record, error)
 
     async def resume(self) -> None:
-        """Submit what an earlier run accepted and did not finish; jobs of this run are left alone."""
-        for record in await self.store.unfinished():
-            await self._submit(record)
+        """Have drawn what :meth:`restore` found, now that the model is loaded or has failed to load."""
+        waiting = [job for job in self._open if not job.is_submitted]
+        for job in waiting:
+            if not job.record.attempts:
+                await self._submit(job)
+        begun = sorted((job for job in waiting if job.record.attempts), key=lambda job: job.record.attempts)
+        self._spawn(self._submit_one_by_one(begun))
 
-    async def _submit(self, record: JobRecord) -> None:
-        if record.id in self._open:
-            return
-        job = _OpenJob(record, DrawRequest.from_json(record.request), time.monotonic())
-        self._open[record.id] = job
+    async def close(self) -> None:
+        """Begin nothing any more, let the deliveries arrive for a moment, and put back what is being drawn."""
+        self._is_closing = True
+        open_ids = [job.record.id for job in self._open]
+        for task in list(self._tasks):
+            task.cancel()
+        await self._delivery.finish(patience_s=STOP_PATIENCE_S)
         try:
-            request = job.request
-            features = await self._identities.features(record.user_id, request.guild_id, request.identities)
-            model = await asyncio.wrap_future(self._gpu.loaded)
-            prompt, negative = request.styled()
-            sizes = request.settings(model.base.side_px)
-            start = None
-            if record.source is not None:
-                start = Img2ImgInit(await asyncio.to_thread(load_photo, record.source), request.denoise_strength)
-            drawing = ImageJob(record.id, prompt, negative, features, sizes, record.user_id, request.weight, start)
+            await self.store.interrupted(open_ids)
+        except StorageError as error:
+            log.warning("the running jobs count as attempts: %s", error)
+
+    async def _submit_one_by_one(self, jobs: Sequence[OpenJob]) -> None:
+        """Those that stop the process take no others along."""
+        for job in jobs:
+            await self._submit(job)
+            await job.ended.wait()
+
+    async def _submit(self, job: OpenJob) -> None:
+        job.is_submitted = True
+        try:
+            await self._submission.submit(job, lambda event: self._on_loop(lambda: self._receive(job, event)))
         except Exception as error:
-            await self._conclude(job, Failed(error))
-            return
-        if job.is_cancelled:
-            await self._conclude(job, Cancelled())
-            return
-        self._gpu.submit(drawing, lambda event: self._from_gpu_thread(job, event))
+            self._end(job, Failed(error))
 
-    def _from_gpu_thread(self, job: _OpenJob, event: Event) -> None:
-        self._loop.call_soon_threadsafe(self._receive, job, event, context=self._context)
-
-    def _receive(self, job: _OpenJob, event: Event) -> None:
+    def _receive(self, job: OpenJob, event: Event) -> None:
+        """Take an event of the GPU thread, on the event loop."""
+        if job.is_ending or self._is_closing:
+            return
         match event:
             case Started():
-                job.dropped_text = event.dropped_text
-                job.started_at_s = time.monotonic()
-                job.start_note = self._spawn(self.store.started(job.record.id))
+                self._open.start(job, event.dropped_text)
             case Progress():
-                self._show_progress(job, event)
-            case _:
-                self._spawn(self._conclude(job, event))
+                self._open.show_progress(job, event)
+            case Failed(error=WorkerError()):
+                job.started_at_s = None
+            case Failed() | Finished() | Cancelled():
+                self._end(job, event)
 
-    def _show_progress(self, job: _OpenJob, progress: Progress) -> None:
-        now = time.monotonic()
-        self.throughput.note(progress.step - job.steps_done, time.perf_counter())
-        job.steps_done = progress.step
-        job.previews = progress.previews or job.previews
-        if now - job.edited_at_s < EDIT_INTERVAL_S or (job.edit and not job.edit.done()):
-            return
-        job.edited_at_s = now
-        elapsed_s = now - (job.started_at_s or now)
-        with speaking(job.request.language):
-            content = messages.drawing(job.request, progress.step, progress.steps, elapsed_s)
-        job.edit = self._spawn(self._reply_with_previews(job, content))
+    def _end(self, job: OpenJob, event: Finished | Failed | Cancelled) -> None:
+        if not job.is_ending:
+            job.is_ending = True
+            self._spawn(self._conclude(job, event))
 
-    def _tell_places(self) -> None:
-        """Tell those next in the queue where they are now; the rate limits leave no room for telling everybody."""
-        now, steps = time.monotonic(), 0
-        for before, job in enumerate(list(self._open.values())[:_TOLD_PLACES]):
-            steps += _steps(job.request) - job.steps_done
-            is_due = job.started_at_s is None and now - job.told_place_at_s >= PLACE_INTERVAL_S
-            if not is_due or job.is_ending or (job.edit and not job.edit.done()):
-                continue
-            job.told_place_at_s = job.edited_at_s = now
-            with speaking(job.request.language):
-                content = messages.waiting(before, self.throughput.expected_s(steps))
-            job.edit = self._spawn(self._replies.send(job.record, content))
-
-    async def _reply_with_previews(self, job: _OpenJob, content: str) -> None:
-        files = []
-        if job.previews:
-            encoded = await asyncio.to_thread(encode_preview, job.previews)
-            files = [Attached(f"preview-{job.record.id}.jpg", encoded)]
-        await self._replies.send(job.record, content, files)
-
-    async def _conclude(self, job: _OpenJob, event: Event) -> None:
-        job.is_ending = True
-        earlier = [task for task in (job.edit, job.start_note) if task is not None]
-        if earlier:
-            await asyncio.wait(earlier)
+    async def _conclude(self, job: OpenJob, event: Finished | Failed | Cancelled) -> None:
+        """Hand a job over to the delivery."""
         try:
             with speaking(job.request.language):
-                await self._tell_end(job, event)
+                match event:
+                    case Finished():
+                        await self._drawn(job, event.pictures)
+                    case Failed(error=NotOpenError()):
+                        log.info("job %d was ended before it began", job.record.id)
+                    case Failed():
+                        self._failed(job.record, event.error, job.edit)
+                    case Cancelled():
+                        record = job.record
+                        ended = replace(record, state=CANCELLED, finished_at=datetime.now(UTC))
+                        self._delivery.start(ended, lambda: self.store.cancelled(record.id), said_before=job.edit)
         finally:
-            self._open.pop(job.record.id, None)
+            self._open.remove(job)
             job.ended.set()
-            self._tell_places()
+            self._open.tell_places()
 
-    async def _tell_end(self, job: _OpenJob, event: Event) -> None:
-        match event:
-            case Finished():
-                await self._deliver(job, event)
-            case Failed():
-                sentence = sentence_for(event.error, f"job {job.record.id}")
-                await self.store.failed(job.record.id, sentence)
-                await self._replies.send(job.record, sentence, final=True)
-            case Cancelled():
-                await self.store.cancelled(job.record.id)
-                await self._replies.send(job.record, gettext("Cancelled."), final=True)
+    def _failed(self, record: JobRecord, error: Exception, said_before: asyncio.Task[None] | None = None) -> None:
+        sentence = sentence_for(error, f"job {record.id}")
+        ended = replace(record, state=FAILED, error=sentence, finished_at=datetime.now(UTC))
+        self._delivery.start(ended, lambda: self.store.failed(record.id, sentence), said_before=said_before)
 
-    async def _deliver(self, job: _OpenJob, finished: Finished) -> None:
-        suffix, contents = await asyncio.to_thread(encode_pictures, finished.pictures)
-        thumbnails = await asyncio.to_thread(encode_thumbnails, finished.pictures)
-        files = [
-            Attached(f"picture-{job.record.id}-{index}.{suffix}", content)
-            for index, content in enumerate(contents, start=1)
+    async def _drawn(self, job: OpenJob, pictures: Sequence[Image.Image]) -> None:
+        record, request = job.record, job.request
+        try:
+            _, contents = await asyncio.to_thread(encode_pictures, pictures)
+            thumbnails = await asyncio.to_thread(encode_thumbnails, pictures)
+        except Exception as error:
+            self._failed(record, error, job.edit)
+            return
+        settings = request.to_json()
+        results = [
+            NewResult(request.seed + index, settings, content, thumbnail)
+            for index, (content, thumbnail) in enumerate(zip(contents, thumbnails, strict=True))
         ]
-        await self._replies.send(
-            job.record,
-            messages.result(job.request, job.dropped_text),
-            files,
-            final=True,
-            view=self._controls.done(job.request),
+        ended = replace(record, state=DRAWN, dropped_text=job.dropped_text, finished_at=datetime.now(UTC))
+        self._delivery.start(
+            ended, lambda: self.store.drawn(record.id, results, job.dropped_text), contents, said_before=job.edit
         )
-        settings: dict[str, Any] = job.request.to_json()
-        await self.store.finished(
-            job.record.id,
-            [
-                NewResult(job.request.seed + index, settings, content if self._keep_pictures else None, thumbnail)
-                for index, (content, thumbnail) in enumerate(zip(contents, thumbnails, strict=True))
-            ],
-        )
+
+    def _tell_trouble(self, trouble: WorkerError | None) -> None:
+        """Tell every open job that the GPU thread hangs or has died; the rows stay open for the next start."""
+        for job in self._open:
+            if trouble is not None:
+                with speaking(job.request.language):
+                    self._open.tell(job, gettext(_STUCK))
+
+    def _on_loop(self, work: Callable[[], object]) -> None:
+        """Call ``work`` on the event loop, from another thread; does nothing when the loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(work, context=self._context)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -291,9 +315,4 @@ class JobService:
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            log.error("a job's reply or row could not be written", exc_info=task.exception())
-
-
-def _steps(request: DrawRequest) -> int:
-    """All steps of a request's pictures."""
-    return request.count * steps_anew(request.steps, request.denoise_strength)
+            log.error("a job could not be moved on", exc_info=task.exception())

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from PIL import Image
@@ -36,6 +36,7 @@ class ImageJob:
 
     ``id_features`` is [N, T, D], or ``None`` for a picture of nobody in particular. Steps are shared fairly
     between members, in proportion to their ``weight``. All pictures begin at ``start`` where there is one.
+    ``prepare`` is called right before the job is begun and returns it with what is read late; what it raises ends it.
     """
 
     job_id: int
@@ -46,6 +47,7 @@ class ImageJob:
     member: int = 0
     weight: float = 1.0
     start: Img2ImgInit | None = None
+    prepare: Callable[[ImageJob], ImageJob] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,8 @@ class Runner:
         if drawing.job_id not in self._jobs:
             return False
         try:
+            if drawing.prepare is not None:
+                drawing = job.drawing = replace(drawing.prepare(drawing), prepare=None)
             conditioning = self._conditioning(job, picture.settings.style_loras)
             picture.generation = self._engine.begin(conditioning, picture.settings, start=drawing.start)
         except Exception as error:

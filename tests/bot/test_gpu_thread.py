@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.workers.gpu_thread import GpuThread
+from bot.workers.gpu_thread import GpuThread, WorkerError
+from bot.workers.watchdog import Watchdog
 from photomaker_core.errors import ModelError, PromptError
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import Generation, GenerationSettings
@@ -209,6 +211,112 @@ def test_a_model_that_cannot_be_loaded_is_reported() -> None:
     thread = GpuThread(fail, 4)
     thread.start()
     with pytest.raises(ModelError, match="no weights here"):
+        thread.loaded.result(60)
+    thread.stop()
+
+
+class Steps:
+    """Steps that hang or end their thread."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hang, self.goes_on, self.dies = False, threading.Event(), False
+        step = StepEngine.step
+
+        def faulty(engine: StepEngine, generations: Sequence[Generation]) -> None:
+            if self.dies:
+                raise SystemExit
+            if self.hang:
+                self.goes_on.wait(60)
+            step(engine, generations)
+
+        monkeypatch.setattr(StepEngine, "step", faulty)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
+    faulty = Steps(monkeypatch)
+    yield faulty
+    faulty.goes_on.set()
+
+
+@pytest.fixture
+def troubles() -> queue.SimpleQueue[WorkerError | None]:
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def watched(
+    tiny_model: PhotoMaker, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+) -> Iterator[GpuThread]:
+    watchdog = Watchdog(least_s=0.3, first_s=0.3, factor=0.1, check_every_s=0.02)
+    thread = GpuThread(lambda: tiny_model, 4, watchdog)
+    thread.on_trouble = troubles.put
+    thread.start()
+    yield thread
+    steps.goes_on.set()
+    thread.stop()
+
+
+def test_a_hanging_step_is_noticed_fails_calls_and_may_end_after_all(
+    watched: GpuThread, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+) -> None:
+    steps.hang = True
+    listener = Listener()
+    watched.submit(drawing(1), listener)
+    listener.until(Started)
+    early = watched.call(lambda engine: engine.model.version)
+    assert isinstance(troubles.get(timeout=60), WorkerError)
+    for future in (early, watched.call(lambda engine: engine.model.version)):
+        with pytest.raises(WorkerError, match="stuck"):
+            future.result(0)
+    steps.hang = False
+    steps.goes_on.set()
+    assert troubles.get(timeout=60) is None
+    assert len(pictures(listener.end())) == 1
+    assert watched.call(lambda engine: engine.model.version).result(60) == "v1"
+
+
+def test_stopping_does_not_wait_for_a_hanging_step(
+    watched: GpuThread, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+) -> None:
+    steps.hang = True
+    watched.submit(drawing(1), Listener())
+    troubles.get(timeout=60)
+    started_s = time.perf_counter()
+    watched.stop()
+    assert time.perf_counter() - started_s < 1
+    assert watched.is_running
+
+
+def test_a_thread_that_dies_tells_everybody(
+    watched: GpuThread, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+) -> None:
+    steps.dies = True
+    listeners = [Listener() for _ in range(3)]
+    for number, listener in enumerate(listeners):
+        watched.submit(drawing(number), listener)
+    assert isinstance(troubles.get(timeout=60), WorkerError)
+    call = watched.call(lambda engine: engine.model.version)
+    for listener in listeners:
+        failed = listener.end()
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, WorkerError)
+    with pytest.raises(WorkerError, match="broken down"):
+        call.result(60)
+    late: list[Event] = []
+    watched.submit(drawing(9), late.append)
+    (failed,) = late
+    assert isinstance(failed, Failed)
+    assert watched.trouble is not None
+
+
+def test_a_load_that_ends_its_thread_is_reported() -> None:
+    def end() -> PhotoMaker:
+        raise SystemExit
+
+    thread = GpuThread(end, 4)
+    thread.start()
+    with pytest.raises(WorkerError, match="broken down"):
         thread.loaded.result(60)
     thread.stop()
 

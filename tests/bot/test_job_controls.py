@@ -63,7 +63,7 @@ async def test_again_draws_the_same_with_another_seed(server: Server, tmp_path: 
     assert "without rain" in result.response.content
     assert "seed `4`" not in result.response.content
     assert len(first.attachments) == 1
-    assert rows(tmp_path, "SELECT state FROM jobs") == [("done",), ("done",)]
+    assert rows(tmp_path, "SELECT state FROM jobs") == [("delivered",), ("delivered",)]
 
 
 async def test_change_opens_a_form_with_what_was_asked(server: Server) -> None:
@@ -193,7 +193,7 @@ async def test_a_variation_survives_a_restart(server: Server, tmp_path: Path, ti
     await server.env.restart_bot(bot := PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model))
     server.bot = bot
     await server.quiet()
-    assert rows(tmp_path, "SELECT state, source FROM jobs") == [("done", None)]
+    assert rows(tmp_path, "SELECT state, source FROM jobs") == [("delivered", None)]
 
 
 async def test_more_like_the_person_and_more_style(server: Server) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bot.app import PhotoMakerBot
 from bot.services import job_messages as replies
-from bot.services import jobs
+from bot.services import open_jobs
 from photomaker_core.errors import ModelError
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import Generation
@@ -52,13 +52,13 @@ async def test_a_job_that_a_restart_interrupted_is_drawn_afterwards(
     await server.quiet()
     for result in results:
         assert len(result.response.attachments) == 1  # type: ignore[attr-defined]
-    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("done",), ("done",)]
+    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("delivered",), ("delivered",)]
 
 
 async def test_the_reply_shows_place_and_progress(
     server: Server, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "EDIT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(open_jobs, "EDIT_INTERVAL_S", 0.0)
     await server.add(server.ada, "newton")
     running = await accepted(server, steps=8)
     waiting = await accepted(server)
@@ -140,7 +140,7 @@ async def test_a_failing_step_is_answered_with_a_reference(
     assert "cosmic ray" in caplog.text
     assert "cosmic ray" not in reply.content
     assert len((await server.command(server.ada, "imagine", prompt="a man img")).attachments) == 1
-    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("failed",), ("done",)]
+    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("failed",), ("delivered",)]
 
 
 async def test_commands_wait_for_a_model_that_is_still_loading(
@@ -180,7 +180,7 @@ async def test_a_reply_that_was_deleted_does_not_harm_the_job(
     await result.response.message.delete()  # type: ignore[attr-defined]
     hold.set()
     await server.quiet()
-    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("done",)]
+    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("delivered",)]
     assert len((await server.command(server.ada, "imagine", prompt="a man img")).attachments) == 1
 
 
@@ -245,7 +245,7 @@ async def one_at_a_time(
     server: Server, tmp_path: Path, tiny_model: PhotoMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pictures are drawn one after the other, and who waits is told at once how the queue moves."""
-    monkeypatch.setattr(jobs, "PLACE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(open_jobs, "PLACE_INTERVAL_S", 0.0)
     await server.restart(PhotoMakerBot(settings(tmp_path, max_batch=1), load=lambda: tiny_model))
     await server.add(server.ada, "newton")
 

@@ -1,0 +1,98 @@
+"""From an open job to work for the GPU thread, and what is checked once more when that work begins.
+
+Called by the job service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Final
+
+from bot.services.identities import IdentityService
+from bot.services.open_jobs import OpenJob
+from bot.workers.gpu_thread import GpuThread
+from photomaker_core.images.photo_decoding import load_photo
+from photomaker_core.sampling.generation import Img2ImgInit
+from photomaker_core.serving.runner import ImageJob, Publish
+from storage import JobStore, StorageError
+
+BEGIN_PATIENCE_S: Final = 20.0
+
+
+class NotOpenError(Exception):
+    """The job has been ended elsewhere, its row is gone, or the bot stops."""
+
+
+class JobSubmission:
+    """Prepares jobs. ``on_loop`` calls something on the event loop from another thread."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        identities: IdentityService,
+        gpu: GpuThread,
+        on_loop: Callable[[Callable[[], object]], None],
+    ) -> None:
+        self._store, self._identities, self._gpu, self._on_loop = store, identities, gpu, on_loop
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, job: OpenJob, publish: Publish) -> None:
+        """Hand a job to the GPU thread as soon as there is a model. Raises what keeps it from being drawn."""
+        record, request = job.record, job.request
+        features = await self._identities.features(record.user_id, request.guild_id, request.identities)
+        model = await asyncio.wrap_future(self._gpu.loaded)
+        prompt, negative = request.styled()
+        drawing = ImageJob(
+            record.id,
+            prompt,
+            negative,
+            features,
+            request.settings(model.base.side_px),
+            record.user_id,
+            request.weight,
+            prepare=lambda drawing: replace(drawing, start=self._begin_from_gpu_thread(job)),
+        )
+        if not job.is_ending:
+            self._gpu.submit(drawing, publish)
+
+    def _begin_from_gpu_thread(self, job: OpenJob) -> Img2ImgInit | None:
+        """Ask the event loop to begin a job, and wait for its answer; raises what stands in the way."""
+        answer: Future[Img2ImgInit | None] = Future()
+        self._on_loop(lambda: self._start_beginning(job, answer))
+        try:
+            return answer.result(BEGIN_PATIENCE_S)
+        except TimeoutError:
+            raise StorageError("The bot's database is busy. Please try again in a moment.") from None
+
+    def _start_beginning(self, job: OpenJob, answer: Future[Img2ImgInit | None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._begin(job, answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _begin(self, job: OpenJob, answer: Future[Img2ImgInit | None]) -> None:
+        try:
+            start = await self._checked(job)
+        except Exception as error:
+            answer.set_exception(error)
+        except BaseException:
+            answer.set_exception(NotOpenError())
+            raise
+        else:
+            answer.set_result(start)
+
+    async def _checked(self, job: OpenJob) -> Img2ImgInit | None:
+        """Check who may be drawn by today's facts, read the picture to start from, and count the attempt."""
+        record, request = job.record, job.request
+        if job.is_ending:
+            raise NotOpenError
+        for share in request.identities:
+            await self._identities.store.accessible(record.user_id, request.guild_id, share.identity_id)
+        start = None
+        if request.denoise_strength < 1 and (source := await self._store.source(record.id)) is not None:
+            start = Img2ImgInit(await asyncio.to_thread(load_photo, source), request.denoise_strength)
+        if not await self._store.begun(record.id):
+            raise NotOpenError
+        return start

@@ -1,0 +1,394 @@
+"""What ends a job reaches its member exactly once: faults at every request, restarts, a database that is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import discord
+import pytest
+
+from bot.app import PhotoMakerBot
+from bot.services import delivery, job_messages, open_jobs
+from bot.services.delivery import Next, retry_after_s, what_next
+from photomaker_core.loading.photomaker import PhotoMaker
+from storage import JobStore
+from tests.support.faults import GONE, LATER, Fault, Faults, answer
+from tests.support.server import Server, rows, settings
+
+REPLY = "/webhooks/*/messages/*"
+PICTURE = "picture-"
+"""What a request holds that delivers."""
+POST = "/channels/*/messages"
+
+
+@pytest.fixture
+def faults(server: Server, monkeypatch: pytest.MonkeyPatch) -> Faults:
+    """Faults, and no long waits after them."""
+    installed = Faults()
+    installed.install(monkeypatch)
+    monkeypatch.setattr(delivery, "FIRST_WAIT_S", 0.01)
+    return installed
+
+
+def posted(server: Server, job_id: int) -> list[Any]:
+    """The messages, wherever they are, that hold a job's picture."""
+    return [
+        message
+        for channel in server.env.backend.messages.values()
+        for message in channel.values()
+        if any(f"picture-{job_id}-" in str(one) for one in message.attachments)
+    ]
+
+
+def last_job(folder: Path) -> tuple[int, str]:
+    ((job_id, state),) = rows(folder, "SELECT id, state FROM jobs ORDER BY id DESC LIMIT 1")
+    return int(str(job_id)), str(state)
+
+
+def assert_delivered_once(server: Server, folder: Path, what: str) -> None:
+    job_id, state = last_job(folder)
+    assert state == "delivered", what
+    assert len(posted(server, job_id)) == 1, what
+    assert rows(folder, "SELECT count(*) FROM results WHERE picture IS NOT NULL") == [(0,)], what
+    assert rows(folder, "SELECT count(*) FROM jobs WHERE interaction_token IS NOT NULL OR awaits_delivery") == [(0,)]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for is a row or a message
+        await asyncio.sleep(0.02)
+
+
+async def draw(server: Server) -> None:
+    await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    await server.quiet()
+
+
+@pytest.mark.parametrize("saying", ["Your picture is next", PICTURE])
+async def test_a_fault_of_the_moment_costs_nobody_their_picture(
+    server: Server, tmp_path: Path, faults: Faults, saying: str
+) -> None:
+    await server.add(server.ada, "newton")
+    for fault in LATER:
+        faults.at("PATCH", REPLY, fault, saying=saying)
+        await draw(server)
+        assert faults.met == [fault.name]
+        assert_delivered_once(server, tmp_path, fault.name)
+        faults.clear()
+
+
+async def test_a_fault_while_drawing_costs_nobody_their_picture(
+    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_jobs, "EDIT_INTERVAL_S", 0.0)
+    await server.add(server.ada, "newton")
+    for fault in [*LATER, *GONE, answer(413, 40005)]:
+        faults.at("PATCH", REPLY, fault, saying="▱")
+        await draw(server)
+        assert faults.met == [fault.name]
+        assert_delivered_once(server, tmp_path, fault.name)
+        faults.clear()
+
+
+async def test_where_the_reply_is_gone_the_picture_comes_as_a_message(
+    server: Server, tmp_path: Path, faults: Faults
+) -> None:
+    await server.add(server.ada, "newton")
+    for fault in GONE:
+        faults.at("PATCH", REPLY, fault, saying=PICTURE)
+        await draw(server)
+        assert_delivered_once(server, tmp_path, fault.name)
+        (message,) = posted(server, last_job(tmp_path)[0])
+        assert message.content.startswith(f"<@{server.ada.id}> ")
+        assert rows(tmp_path, "SELECT message_id FROM jobs ORDER BY id DESC LIMIT 1") == [(message.id,)]
+
+
+async def test_a_message_that_meets_a_fault_comes_once(
+    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.add(server.ada, "newton")
+    monkeypatch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
+    for fault in LATER:
+        faults.at("POST", POST, fault)
+        await draw(server)
+        assert faults.met == [fault.name]
+        assert_delivered_once(server, tmp_path, fault.name)
+        faults.clear()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/users/*"), ("POST", "/users/@me/channels"), ("POST", POST)],
+    ids=["member", "conversation", "message"],
+)
+async def test_a_direct_message_that_meets_a_fault_comes_once(
+    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    await server.add(server.ada, "newton")
+    monkeypatch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
+    for fault in LATER:
+        faults.at("POST", f"/channels/{server.channel.id}/messages", answer(403, 50013))
+        faults.at(method, path, fault)
+        server.bot._connection._private_channels_by_user.clear()
+        await draw(server)
+        assert faults.met == ["403/50013", fault.name]
+        assert_delivered_once(server, tmp_path, fault.name)
+        faults.clear()
+
+
+async def test_where_no_place_is_left_the_row_says_why(server: Server, tmp_path: Path, faults: Faults) -> None:
+    await server.add(server.ada, "newton")
+    faults.at("PATCH", REPLY, answer(404, 10015), saying=PICTURE)
+    faults.at("POST", POST, answer(404, 10003))
+    faults.at("POST", POST, answer(403, 50007))
+    await draw(server)
+    ((state, error),) = rows(tmp_path, "SELECT state, error FROM jobs")
+    assert state == "failed"
+    assert "10015" in str(error)
+    assert "50007" in str(error)
+    assert rows(tmp_path, "SELECT count(*) FROM jobs WHERE awaits_delivery") == [(0,)]
+    assert rows(tmp_path, "SELECT picture FROM results") == [(None,)]
+
+
+async def test_what_is_too_large_becomes_smaller_and_then_a_sentence(
+    server: Server, tmp_path: Path, faults: Faults
+) -> None:
+    await server.add(server.ada, "newton")
+    faults.at("PATCH", REPLY, answer(413, 40005), saying=PICTURE)
+    await draw(server)
+    assert_delivered_once(server, tmp_path, "smaller")
+    (message,) = posted(server, last_job(tmp_path)[0])
+    assert ".jpg" in str(message.attachments)
+    faults.at("PATCH", REPLY, answer(413, 40005), saying=PICTURE, times=10)
+    result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    await server.quiet()
+    assert result.response is not None
+    assert "Discord takes no file as large as this" in result.response.content
+    assert last_job(tmp_path)[1] == "delivered"
+
+
+async def test_cancelling_is_told_through_every_fault(
+    server: Server, tmp_path: Path, faults: Faults, hold: threading.Event
+) -> None:
+    await server.add(server.ada, "newton")
+    for fault in [*LATER, *GONE]:
+        running = await server.ada.slash(server.channel, "imagine", prompt="a man img", steps=50)
+        assert running.response is not None
+        faults.at("PATCH", REPLY, fault, saying="Cancelled.")
+        await server.ada.click(running.response, label="Cancel")
+        await server.quiet()
+        assert faults.met == [fault.name]
+        said = [message.content for message in server.channel.history()]
+        assert any("Cancelled." in one for one in said[-2:]), fault.name
+        assert last_job(tmp_path)[1] == "cancelled"
+        faults.clear()
+    assert rows(tmp_path, "SELECT count(*) FROM jobs WHERE awaits_delivery") == [(0,)]
+    hold.set()
+
+
+async def restarted(server: Server, folder: Path, model: PhotoMaker, **changes: Any) -> None:
+    await server.restart(PhotoMakerBot(settings(folder, **changes), load=lambda: model))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_what_is_drawn_is_delivered_after_a_restart_without_drawing_again(
+    server: Server,
+    tmp_path: Path,
+    tiny_model: PhotoMaker,
+    faults: Faults,
+    monkeypatch: pytest.MonkeyPatch,
+    keep: bool,
+) -> None:
+    await restarted(server, tmp_path, tiny_model, keep_pictures=keep)
+    await server.add(server.ada, "newton")
+    faults.at("PATCH", REPLY, answer(503), saying=PICTURE, times=1_000_000)
+    monkeypatch.setattr(delivery, "FIRST_WAIT_S", 600.0)
+    monkeypatch.setattr("bot.services.jobs.STOP_PATIENCE_S", 0.1)
+    await server.ada.slash(server.channel, "imagine", prompt="a man img", seed=4)
+    await until(lambda: last_job(tmp_path)[1] == "drawn")
+    ((drawn,),) = rows(tmp_path, "SELECT picture FROM results")
+    await server.bot.close()
+    faults.clear()
+
+    def no_model() -> PhotoMaker:
+        raise RuntimeError("this model draws nothing")
+
+    server.bot = PhotoMakerBot(settings(tmp_path, keep_pictures=keep), load=no_model)
+    await server.env.restart_bot(server.bot)
+    await server.quiet()
+    job_id, state = last_job(tmp_path)
+    assert state == "delivered"
+    assert len(posted(server, job_id)) == 1
+    assert rows(tmp_path, "SELECT picture FROM results") == [(drawn if keep else None,)]
+
+
+@pytest.mark.parametrize(("state", "says"), [("failed", "no, sorry"), ("cancelled", "Cancelled.")])
+async def test_an_end_that_nobody_was_told_is_told_after_a_restart(
+    server: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event, state: str, says: str
+) -> None:
+    await server.add(server.ada, "newton")
+    result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    await server.bot.close()
+    hold.set()
+    rows(tmp_path, "UPDATE jobs SET state = ?, error = 'no, sorry', awaits_delivery = 1, message_id = NULL", state)
+    await restarted(server, tmp_path, tiny_model)
+    await server.quiet()
+    assert result.response is not None
+    assert result.response.content == says
+    assert rows(tmp_path, "SELECT state, awaits_delivery, interaction_token FROM jobs") == [(state, 0, None)]
+
+
+async def test_a_job_whose_message_was_never_stored_is_drawn_into_its_reply(
+    server: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event
+) -> None:
+    await server.add(server.ada, "newton")
+    result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    rows(tmp_path, "UPDATE jobs SET message_id = NULL")
+    hold.set()
+    await restarted(server, tmp_path, tiny_model)
+    await server.quiet()
+    assert result.response is not None
+    assert len(result.response.attachments) == 1
+    assert_delivered_once(server, tmp_path, "without a message")
+
+
+async def test_a_job_that_ends_while_the_database_is_locked_is_told_and_stored_later(
+    server: Server, tmp_path: Path, hold: threading.Event, monkeypatch: pytest.MonkeyPatch, faults: Faults
+) -> None:
+    monkeypatch.setattr(delivery, "SAVE_PATIENCE_S", 0.2)
+    await server.add(server.ada, "newton")
+    drawn = await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    await until(lambda: rows(tmp_path, "SELECT 1 FROM jobs WHERE state = 'running'"))
+    cancelled = await server.ada.slash(server.channel, "imagine", prompt="a man img", steps=100)
+    other = sqlite3.connect(tmp_path / "bot.db", check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        server.bot.jobs.cancel(2)
+        hold.set()
+        assert cancelled.response is not None
+        assert drawn.response is not None
+        told, shown = cancelled.response, drawn.response
+        await until(lambda: told.content == "Cancelled." and shown.attachments)
+        states = [state for (state,) in rows(tmp_path, "SELECT state FROM jobs ORDER BY id")]
+        assert states == ["running", "queued"]
+    finally:
+        other.rollback()
+        other.close()
+    await server.quiet()
+    assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("delivered",), ("cancelled",)]
+
+
+async def test_a_delivery_is_given_up_after_a_day(
+    server: Server, tmp_path: Path, tiny_model: PhotoMaker, faults: Faults, hold: threading.Event
+) -> None:
+    await server.add(server.ada, "newton")
+    await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    await server.bot.close()
+    hold.set()
+    yesterday = str(datetime.now(UTC) - timedelta(hours=25))
+    rows(tmp_path, "UPDATE jobs SET state = 'drawn', awaits_delivery = 1, finished_at = ?", yesterday)
+    faults.at("PATCH", REPLY, answer(503), times=5)
+    await restarted(server, tmp_path, tiny_model)
+    await server.quiet()
+    assert len(faults.met) == 1
+    ((state, error),) = rows(tmp_path, "SELECT state, error FROM jobs")
+    assert state == "failed"
+    assert "for a day" in str(error)
+
+
+async def test_who_is_forgotten_gets_no_more_pictures(
+    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.services.jobs.FORGET_PATIENCE_S", 0.1)
+    monkeypatch.setattr(delivery, "FIRST_WAIT_S", 600.0)
+    await server.add(server.ada, "newton")
+    faults.at("PATCH", REPLY, answer(503), saying=PICTURE, times=1_000_000)
+    await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    await until(lambda: last_job(tmp_path)[1] == "drawn")
+    faults.clear()
+    shown = await server.ada.slash(server.channel, "privacy delete")
+    assert shown.response is not None
+    await server.ada.click(shown.response, label="Delete everything")
+    await server.quiet()
+    assert rows(tmp_path, "SELECT count(*) FROM jobs") == [(0,)]
+    assert posted(server, 1) == []
+
+
+def http_error(status: int, code: int = 0, headers: dict[str, str] | None = None) -> discord.HTTPException:
+    response = SimpleNamespace(status=status, reason="", headers=headers or {})
+    return discord.HTTPException(response, {"code": code, "message": ""})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "on_reply", "elsewhere"),
+    [
+        (http_error(500), Next.AGAIN, Next.AGAIN),
+        (http_error(429), Next.AGAIN, Next.AGAIN),
+        (discord.RateLimited(3.0), Next.AGAIN, Next.AGAIN),
+        (aiohttp.ClientPayloadError(), Next.AGAIN, Next.AGAIN),
+        (http_error(401, 50027), Next.ELSEWHERE, Next.AGAIN),
+        (http_error(403, 50001), Next.ELSEWHERE, Next.ELSEWHERE),
+        (http_error(404, 10003), Next.ELSEWHERE, Next.ELSEWHERE),
+        (http_error(400, 50035), Next.ELSEWHERE, Next.ELSEWHERE),
+        (http_error(413), Next.SMALLER, Next.SMALLER),
+        (http_error(400, 40005), Next.SMALLER, Next.SMALLER),
+    ],
+    ids=str,
+)
+def test_each_answer_asks_for_one_thing(error: Exception, on_reply: Next, elsewhere: Next) -> None:
+    assert what_next(error, is_reply=True) is on_reply
+    assert what_next(error, is_reply=False) is elsewhere
+
+
+def test_the_wait_that_discord_asks_for_is_read() -> None:
+    assert retry_after_s(discord.RateLimited(3.5)) == 3.5
+    assert retry_after_s(http_error(429, headers={"Retry-After": "7"})) == 7
+    assert retry_after_s(http_error(429, headers={"Retry-After": "soon"})) == 0
+    assert retry_after_s(ConnectionResetError()) == 0
+
+
+async def test_the_wait_that_discord_asks_for_is_kept(
+    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.add(server.ada, "newton")
+    waits: list[float] = []
+    monkeypatch.setattr(delivery, "retry_after_s", lambda error: waits.append(retry_after_s(error)) or 0.3)
+    faults.at("PATCH", REPLY, Fault("limited", discord.RateLimited(0.3)), saying=PICTURE)
+    started = asyncio.get_running_loop().time()
+    await draw(server)
+    assert asyncio.get_running_loop().time() - started >= 0.3
+    assert waits == [0.3]
+    assert_delivered_once(server, tmp_path, "limited")
+
+
+async def test_a_message_is_sent_with_a_nonce_that_discord_enforces(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.add(server.ada, "newton")
+    monkeypatch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
+    await draw(server)
+    (sent,) = [one.json for one in server.env.http_requests if one.method == "POST" and one.path.endswith("/messages")]
+    assert (sent["nonce"], sent["enforce_nonce"]) == ("photomaker-1", True)
+    assert len(sent["nonce"]) <= 25
+
+
+async def test_a_row_that_cannot_be_written_at_all_still_tells_the_member(
+    server: Server, monkeypatch: pytest.MonkeyPatch, faults: Faults
+) -> None:
+    await server.add(server.ada, "newton")
+
+    async def broken(*_: object) -> bool:
+        raise sqlite3.IntegrityError("no")
+
+    monkeypatch.setattr(JobStore, "drawn", broken)
+    result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    await server.quiet()
+    assert result.response is not None
+    assert len(result.response.attachments) == 1

@@ -1,0 +1,97 @@
+"""Faults of the simulated Discord in front of any request of the bot's, and nonces, which it does not know itself."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from simcord.backend.errors import BackendError
+from simcord.http import router
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a request meets. A ``late`` one strikes when the request has arrived: only the answer is lost."""
+
+    name: str
+    error: Exception
+    late: bool = False
+
+
+def answer(status: int, code: int = 0) -> Fault:
+    return Fault(f"{status}/{code}", BackendError(status, code, "a fault"))
+
+
+LATER = [
+    answer(500),
+    answer(502),
+    answer(503),
+    answer(429),
+    *[
+        Fault(f"{type(error).__name__}{' late' if late else ''}", error, late)
+        for late in (False, True)
+        for error in (
+            aiohttp.ClientConnectionError("no route"),
+            aiohttp.ServerDisconnectedError(),
+            TimeoutError(),
+            ConnectionResetError("reset"),
+        )
+    ],
+]
+"""Faults after which the same request succeeds."""
+
+GONE = [
+    answer(401, 50027),
+    answer(404, 10015),
+    answer(404, 10008),
+    answer(404, 10003),
+    answer(403, 50001),
+    answer(403, 50013),
+]
+"""Answers that say that a place is closed for good."""
+
+
+class Faults:
+    """The faults to come, each for the next request that fits."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, str, str, Fault]] = []
+        self._by_nonce: dict[tuple[str, str], Any] = {}
+        self.met: list[str] = []
+
+    def at(self, method: str, path: str, fault: Fault, *, saying: str = "", times: int = 1) -> None:
+        """Let ``fault`` meet the next requests of a method to a path, an fnmatch pattern, that hold some words."""
+        self._waiting += [(method, path, saying, fault)] * times
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self.met.clear()
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        dispatch = router.dispatch
+
+        def faulty(backend: Any, method: str, path: str, **how: Any) -> Any:
+            content = how.get("json")
+            fault = self._next(method, path, str(content))
+            if fault is not None and not fault.late:
+                raise fault.error
+            nonce = content.get("nonce") if isinstance(content, dict) else None
+            key = (path, str(nonce))
+            if nonce is None or key not in self._by_nonce:
+                self._by_nonce[key] = dispatch(backend, method, path, **how)
+            if fault is not None:
+                raise fault.error
+            return self._by_nonce[key]
+
+        monkeypatch.setattr(router, "dispatch", faulty)
+
+    def _next(self, method: str, path: str, content: str) -> Fault | None:
+        for place, (wanted, pattern, words, fault) in enumerate(self._waiting):
+            if wanted == method and fnmatch.fnmatch(path, pattern) and words in content:
+                del self._waiting[place]
+                self.met.append(fault.name)
+                return fault
+        return None
