@@ -1,4 +1,4 @@
-"""The bot itself: discord.py's client with the database, the GPU thread and the desks between them."""
+"""The bot itself: discord.py's client with the database, the GPU thread, and the services, views and commands."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.cogs.account import AccountCommands, HistoryPageButton
+from bot.cogs.account import AccountCommands
 from bot.cogs.admin import AdminCommands
 from bot.cogs.edit import EditCommands
 from bot.cogs.help import HelpCommands, HelpView
 from bot.cogs.identity import IdentityCommands
 from bot.cogs.imagine import ImagineCommands
 from bot.cogs.mix import MixCommands
+from bot.cogs.options import Suggestions
 from bot.cogs.privacy import ConfirmView, PrivacyCommands
 from bot.cogs.prompts import PromptCommands
+from bot.cogs.style import StyleCommands
 from bot.config import Settings
 from bot.domain.draw_request import Limits, Turbo
 from bot.i18n.catalogue import CommandTranslator
 from bot.presentation.errors import CommandTree
 from bot.services.admission import AdmissionPolicy
+from bot.services.draw_contexts import DrawContextService
 from bot.services.drawing import DrawingService
 from bot.services.identities import MAX_PHOTOS, IdentityService
 from bot.services.jobs import Controls, JobService
+from bot.services.memberships import MembershipService
 from bot.services.model_loading import model_loader
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
+from bot.views.history_page import HistoryPageButton
 from bot.views.identity_forms import SaveAsIdentity
 from bot.views.identity_pages import IdentityPageButton
-from bot.views.job_controls import JobButtons
+from bot.views.job_controls import done_controls, listening_views, running_controls
 from bot.views.job_forms import JobServices
 from bot.workers.gpu_thread import GpuThread
 from photomaker_core.errors import UserError
@@ -41,12 +46,17 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.schedulers import scheduler_for_distilled
 from storage import (
     Database,
+    DrawContextStore,
     IdentityStore,
+    JobLimits,
     JobStore,
+    OpenJobStore,
     PhotoStore,
     PreferenceStore,
     PrivacyStore,
     PromptStore,
+    ResultStore,
+    ServerStore,
     SharingStore,
     StorageLimits,
 )
@@ -82,6 +92,7 @@ class PhotoMakerBot(commands.Bot):
         self.database: Database
         self.identities: IdentityService
         self.jobs: JobService
+        self.job_store: JobStore
         self.drawing: DrawingService
         self.resumed = asyncio.Event()
 
@@ -103,37 +114,49 @@ class PhotoMakerBot(commands.Bot):
         self.database = await Database.open(self.settings.database_url, exclusive=True)
         stored = StorageLimits(self.settings.max_identities, MAX_PHOTOS, self.settings.max_stored_mib * 2**20)
         identities, photos = IdentityStore(self.database, stored), PhotoStore(self.database, stored)
-        preferences = PreferenceStore(self.database)
+        servers, preferences = ServerStore(self.database), PreferenceStore(self.database)
+        prompts, privacy = PromptStore(self.database), PrivacyStore(self.database)
         self.identities = IdentityService(identities, photos, preferences, self.gpu)
-        gate, prompts = AdmissionPolicy(self.database), PromptStore(self.database)
-        buttons = JobButtons(JobServices(lambda: self.jobs, prompts, Reports(gate.servers), self.limits))
+        self.job_store = JobStore(self.database)
+        contexts = DrawContextService(DrawContextStore(self.database), MembershipService(self))
         self.jobs = JobService(
             self,
-            JobStore(self.database),
+            self.job_store,
             self.gpu,
             self.identities,
-            Controls(running=buttons.running, done=buttons.done),
-            gate,
+            contexts,
+            Controls(running=running_controls, done=done_controls),
             keep_pictures=self.settings.keep_pictures,
             role_weights=self.settings.role_weights,
         )
-        privacy = PrivacyStore(self.database)
-        self.drawing = drawing = DrawingService(self.identities, self.jobs, self.limits)
+        admission = AdmissionPolicy(
+            JobLimits(self.settings.max_open_jobs or None, self.settings.max_pictures_a_day or None)
+        )
+        self.drawing = drawing = DrawingService(contexts, admission, self.jobs, self.limits)
+        suggestions = Suggestions(identities, servers, self.limits.loras)
         samples = StyleSamples(self.gpu, self.limits.default_steps, self.limits.default_guidance)
-        for view in (*buttons.listening(), ConfirmView(privacy, self.jobs), HelpView(drawing)):
+        services = JobServices(
+            drawing, self.jobs, self.job_store, ResultStore(self.database), prompts, Reports(servers)
+        )
+        for view in (
+            *listening_views(services),
+            ConfirmView(privacy, self.jobs),
+            HelpView(drawing, self.identities),
+        ):
             self.add_view(view)
         self.add_dynamic_items(HistoryPageButton, IdentityPageButton)
         for cog in (
-            IdentityCommands(drawing, identities, photos, SharingStore(self.database), preferences),
+            IdentityCommands(self.identities, drawing, suggestions, photos, SharingStore(self.database)),
             SaveAsIdentity(self.identities, self.tree),
-            ImagineCommands(drawing),
-            MixCommands(drawing),
-            EditCommands(drawing),
-            PromptCommands(prompts, drawing),
-            AccountCommands(drawing, samples),
+            ImagineCommands(drawing, suggestions),
+            MixCommands(drawing, suggestions),
+            EditCommands(drawing, suggestions),
+            PromptCommands(prompts, drawing, suggestions),
+            AccountCommands(OpenJobStore(self.database), self.job_store, self.jobs, preferences, drawing, self.limits),
+            StyleCommands(samples, suggestions),
             PrivacyCommands(privacy, self.jobs),
-            AdminCommands(drawing),
-            HelpCommands(drawing),
+            AdminCommands(servers, self.job_store, self.jobs, admission, self.limits),
+            HelpCommands(drawing, self.identities, self.limits),
         ):
             await self.add_cog(cog)
 

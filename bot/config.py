@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     max_steps: int = Field(default=100, ge=1, le=1000)
     max_pictures: int = Field(default=4, ge=1, le=10)
     max_batch: int = Field(default=8, ge=1, le=64)
+    max_open_jobs: int = Field(default=10, ge=0)
+    max_pictures_a_day: int = Field(default=200, ge=0)
     role_weights: Annotated[dict[int, Annotated[float, Field(gt=0, le=100)]], NoDecode] = Field(default_factory=dict)
     max_identities: int = Field(default=50, ge=1)
     max_stored_mib: int = Field(default=100, ge=1)

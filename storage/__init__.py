@@ -1,6 +1,7 @@
 """The bot's memory: identities with their photos, consent and shares, jobs and results, preferences and rules."""
 
 from storage.database import Database
+from storage.draw_context import DrawContextStore, StoredContext, UsableIdentity, Wanted
 from storage.errors import (
     DatabaseInUseError,
     DatabaseUnavailableError,
@@ -13,9 +14,11 @@ from storage.errors import (
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, Removal
 from storage.jobs import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
 from storage.limits import StorageLimits
+from storage.open_jobs import OpenJobStore, QueuedJob, QueuePage
 from storage.photos import PhotoFeatures, PhotoStore
 from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
 from storage.privacy import Overview, PrivacyStore, UserData
+from storage.results import ResultStore
 from storage.servers import Rules, ServerStore
 from storage.sharing import Share, SharingStore
 
@@ -24,6 +27,7 @@ __all__ = [
     "Database",
     "DatabaseInUseError",
     "DatabaseUnavailableError",
+    "DrawContextStore",
     "DuplicatePhotoError",
     "IdentityInfo",
     "IdentityStore",
@@ -37,6 +41,7 @@ __all__ = [
     "NewPhoto",
     "NewResult",
     "NotFoundError",
+    "OpenJobStore",
     "Overview",
     "PastJob",
     "PhotoFeatures",
@@ -45,12 +50,18 @@ __all__ = [
     "Preferences",
     "PrivacyStore",
     "PromptStore",
+    "QueuePage",
+    "QueuedJob",
     "Removal",
+    "ResultStore",
     "Rules",
     "ServerStore",
     "Share",
     "SharingStore",
     "StorageError",
     "StorageLimits",
+    "StoredContext",
+    "UsableIdentity",
     "UserData",
+    "Wanted",
 ]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Select, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
 from storage.models import ServerRules
@@ -17,10 +18,12 @@ from storage.upserts import insert_unless_there
 class Rules:
     """The rules of one server.
 
-    ``channels``: where drawing is allowed, empty for everywhere; ``open_jobs``: the most that one member may have
-    waiting or running, ``None`` for no limit; ``role_jobs``: the same for members of a role, by its Discord id in
-    decimal; ``report_channel``: where reports go. ``style``, ``aspect`` and ``quality`` are taken where neither the
-    command nor the member's preferences say anything."""
+    ``channels``: where drawing is allowed, empty for everywhere. ``open_jobs``: the most that one member may have
+    waiting or running, ``None`` for the bot's own limit; ``role_jobs``: the same for members of a role, by its Discord
+    id in decimal. ``pictures_a_day``: the most pictures of one member in 24 hours. ``report_channel``: where reports
+    go. ``style``, ``aspect`` and ``quality`` are taken where neither the command nor the member's preferences say
+    anything.
+    """
 
     channels: tuple[int, ...] = ()
     blocked_words: tuple[str, ...] = ()
@@ -32,6 +35,7 @@ class Rules:
     style: str | None = None
     aspect: str | None = None
     quality: str | None = None
+    pictures_a_day: int | None = None
 
     def most_open_jobs(self, roles: Iterable[int]) -> int | None:
         """The most jobs that a member with these roles may have open: a role's largest number, else everybody's."""
@@ -48,7 +52,7 @@ class ServerStore:
     async def rules(self, guild_id: int) -> Rules:
         """The rules of a server; the usual ones where its moderators set none."""
         async with self._database.reading() as session:
-            return _from_json(await session.scalar(_stored(guild_id)) or {})
+            return await rules_of(session, guild_id)
 
     async def change(self, guild_id: int, **changes: Any) -> Rules:
         """Set the named fields of :class:`Rules`, and leave the others."""
@@ -65,6 +69,11 @@ class ServerStore:
             values = asdict(rules)
             await session.execute(update(ServerRules).where(ServerRules.guild_id == guild_id).values(rules=values))
         return rules
+
+
+async def rules_of(session: AsyncSession, guild_id: int) -> Rules:
+    """The rules of a server; the usual ones where its moderators set none."""
+    return _from_json(await session.scalar(_stored(guild_id)) or {})
 
 
 def _stored(guild_id: int) -> Select[tuple[dict[str, Any]]]:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.cogs.options import matching, shared_options
+from bot.domain.draw_request import Limits
+from bot.domain.stored_settings import usable_defaults
 from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation.messages import duration, listing
-from bot.services.drawing import (
-    ASPECT_CHOICES,
-    ASPECT_TEXT,
-    QUALITY_CHOICES,
-    QUALITY_TEXT,
-    STYLE_CHOICES,
-    STYLE_TEXT,
-    DrawingService,
-    matching,
-)
+from bot.services.admission import AdmissionPolicy
+from bot.services.jobs import JobService
 from photomaker_core.errors import SettingsError, UserError
-from storage import Rules
+from storage import JobStore, Preferences, Rules, ServerStore
 
 T = TypeVar("T")
 _MAX_WORDS: Final = 200
 _MAX_WORD_CHARACTERS: Final = 60
+_BOTS_LIMIT: Final = "as many as the bot allows"
 
 
 @app_commands.guild_only()
@@ -35,23 +33,28 @@ _MAX_WORD_CHARACTERS: Final = 60
 class AdminCommands(commands.GroupCog, group_name="admin", group_description="Rules of this server"):
     """For members who may manage the server; Discord hides it from others, and each call is checked anew."""
 
-    def __init__(self, drawing: DrawingService) -> None:
+    def __init__(
+        self, servers: ServerStore, job_store: JobStore, jobs: JobService, admission: AdmissionPolicy, limits: Limits
+    ) -> None:
         super().__init__()
-        self._drawing, self._jobs = drawing, drawing.jobs
+        self._servers, self._job_store, self._jobs = servers, job_store, jobs
+        self._admission, self._limits = admission, limits
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         return interaction.permissions.manage_guild
 
     @app_commands.command(description="Show the rules of this server")
     async def show(self, interaction: discord.Interaction) -> None:
-        await self._answer(interaction)
+        await interaction.response.defer(ephemeral=True)
+        await self._show(interaction, await self._servers.rules(_server_of(interaction)))
 
     @app_commands.command(description="Allow drawing in this channel only, or in some; without a channel, everywhere")
     @app_commands.describe(channel="A channel to allow, or to forbid again when it is allowed already")
     async def channels(self, interaction: discord.Interaction, channel: discord.TextChannel | None = None) -> None:
-        old = (await self._drawing.rules(interaction)).channels
-        new = () if channel is None else _toggled(old, channel.id)
-        await self._answer(interaction, channels=new)
+        await self._change(
+            interaction,
+            lambda rules: replace(rules, channels=() if channel is None else _toggled(rules.channels, channel.id)),
+        )
 
     @app_commands.command(description="Block a word in prompts, or allow it again")
     @app_commands.describe(word="A word or a phrase; it is matched whole, in any case")
@@ -59,49 +62,60 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         word = " ".join(word.split()).casefold()
         if not 1 <= len(word) <= _MAX_WORD_CHARACTERS:
             raise SettingsError("A word has between 1 and {most} characters.", most=_MAX_WORD_CHARACTERS)
-        words = _toggled((await self._drawing.rules(interaction)).blocked_words, word)
-        if len(words) > _MAX_WORDS:
-            raise SettingsError("{most} words are blocked, which is the most.", most=_MAX_WORDS)
-        await self._answer(interaction, blocked_words=words)
 
-    @app_commands.command(description="How many open jobs a member may have; without a number, any")
+        def toggled(rules: Rules) -> Rules:
+            words = _toggled(rules.blocked_words, word)
+            if len(words) > _MAX_WORDS:
+                raise SettingsError("{most} words are blocked, which is the most.", most=_MAX_WORDS)
+            return replace(rules, blocked_words=words)
+
+        await self._change(interaction, toggled)
+
+    @app_commands.command(description="How much a member may have drawn; without numbers, as much as the bot allows")
     @app_commands.describe(
         jobs="The most jobs of one member that wait or run",
-        role="Only for members with this role; the largest number of their roles counts",
+        role="The jobs are for members with this role only; the largest number of their roles counts",
+        pictures="The most pictures of one member in 24 hours",
     )
     async def limit(
         self,
         interaction: discord.Interaction,
         jobs: app_commands.Range[int, 1, 100] | None = None,
         role: discord.Role | None = None,
+        pictures: app_commands.Range[int, 1, 10_000] | None = None,
     ) -> None:
-        if role is None:
-            await self._answer(interaction, open_jobs=jobs)
-            return
-        limits = {
-            key: value
-            for key, value in (await self._drawing.rules(interaction)).role_jobs.items()
-            if key != str(role.id)
-        }
-        if jobs is not None:
-            limits[str(role.id)] = jobs
-        await self._answer(interaction, role_jobs=limits)
+        if role is not None and pictures is not None:
+            raise SettingsError("The pictures in 24 hours are the same for everybody. Leave the role out for them.")
+
+        def limited(rules: Rules) -> Rules:
+            if role is None:
+                is_reset = jobs is None and pictures is None
+                return replace(
+                    rules,
+                    open_jobs=None if is_reset else jobs or rules.open_jobs,
+                    pictures_a_day=None if is_reset else pictures or rules.pictures_a_day,
+                )
+            others = {key: value for key, value in rules.role_jobs.items() if key != str(role.id)}
+            return replace(rules, role_jobs=others if jobs is None else {**others, str(role.id): jobs})
+
+        await self._change(interaction, limited)
 
     @app_commands.command(description="Forbid a style LoRA on this server, or allow it again")
     @app_commands.describe(name="Which LoRA")
     async def lora(self, interaction: discord.Interaction, name: str) -> None:
-        forbidden = (await self._drawing.rules(interaction)).forbidden_loras
-        if name not in self._drawing.limits.loras and name not in forbidden:
-            raise SettingsError("Unknown LoRA “{name}”. /style shows what there is.", name=name)
-        await self._answer(interaction, forbidden_loras=_toggled(forbidden, name))
+        def toggled(rules: Rules) -> Rules:
+            if name not in self._limits.loras and name not in rules.forbidden_loras:
+                raise SettingsError("Unknown LoRA “{name}”. /style shows what there is.", name=name)
+            return replace(rules, forbidden_loras=_toggled(rules.forbidden_loras, name))
+
+        await self._change(interaction, toggled)
 
     @lora.autocomplete("name")
     async def _loras(self, _interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return matching(self._drawing.limits.loras, current)
+        return matching(self._limits.loras, current)
 
     @app_commands.command(description="What is taken where a member says nothing; without options, the bot's own")
-    @app_commands.describe(style=STYLE_TEXT, aspect=ASPECT_TEXT, quality=QUALITY_TEXT)
-    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
+    @shared_options
     async def defaults(
         self,
         interaction: discord.Interaction,
@@ -109,7 +123,7 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         aspect: str | None = None,
         quality: str | None = None,
     ) -> None:
-        await self._answer(interaction, style=style, aspect=aspect, quality=quality)
+        await self._change(interaction, lambda rules: replace(rules, style=style, aspect=aspect, quality=quality))
 
     @app_commands.command(description="Where reports of pictures go; without a channel, to the bot's operator only")
     @app_commands.describe(channel="A channel that I can write to")
@@ -120,19 +134,19 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
                 raise SettingsError(
                     "I may not write in {channel}. Give me the permission first.", channel=channel.mention
                 )
-        await self._answer(interaction, report_channel=channel.id if channel else None)
+        await self._change(interaction, lambda rules: replace(rules, report_channel=channel.id if channel else None))
 
     @app_commands.command(description="Take no new jobs from this server")
     async def pause(self, interaction: discord.Interaction) -> None:
-        await self._answer(interaction, is_paused=True)
+        await self._change(interaction, lambda rules: replace(rules, is_paused=True))
 
     @app_commands.command(description="Take jobs from this server again")
     async def resume(self, interaction: discord.Interaction) -> None:
-        await self._answer(interaction, is_paused=False)
+        await self._change(interaction, lambda rules: replace(rules, is_paused=False))
 
     @app_commands.command(description="How many jobs there were, and how fast it goes")
     async def stats(self, interaction: discord.Interaction) -> None:
-        counts = await self._jobs.store.counts()
+        counts = await self._job_store.counts()
         step_s = self._jobs.throughput.expected_s(1)
         lines = [f"{gettext(state)}: {counts[state]}" for state in sorted(counts)] or [gettext("No jobs yet.")]
         lines.append(gettext("open now: {number}", number=self._jobs.open_count))
@@ -148,7 +162,7 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         await interaction.response.defer(ephemeral=True)
         if not await client.is_owner(interaction.user):
             raise UserError("Only the bot's operator can do that.")
-        self._jobs.gate.is_draining = not off
+        self._admission.is_draining = not off
         rest = self._jobs.throughput.expected_s(self._jobs.steps_left)
         told = gettext("I take new jobs again.")
         if not off:
@@ -161,26 +175,33 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
                 told += f" {gettext('All are ready in about {time}.', time=duration(rest))}"
         await interaction.edit_original_response(content=told)
 
-    async def _answer(self, interaction: discord.Interaction, **changes: object) -> None:
+    async def _change(self, interaction: discord.Interaction, change: Callable[[Rules], Rules]) -> None:
         """Change the rules and show them."""
-        assert interaction.guild_id is not None
         await interaction.response.defer(ephemeral=True)
-        if changes:
-            rules = await self._jobs.gate.servers.change(interaction.guild_id, **changes)
-        else:
-            rules = await self._drawing.rules(interaction)
-        await interaction.edit_original_response(content=_shown(rules))
+        await self._show(interaction, await self._servers.update(_server_of(interaction), change))
+
+    async def _show(self, interaction: discord.Interaction, rules: Rules) -> None:
+        unusable = usable_defaults(Preferences(), rules, self._limits).notes.values()
+        await interaction.edit_original_response(
+            content=listing([*_shown(rules), *(f"-# {note}" for note in unusable)])
+        )
+
+
+def _server_of(interaction: discord.Interaction) -> int:
+    assert interaction.guild_id is not None, "these commands are for servers only"
+    return interaction.guild_id
 
 
 def _toggled(values: tuple[T, ...], value: T) -> tuple[T, ...]:
     return tuple(one for one in values if one != value) if value in values else (*values, value)
 
 
-def _shown(rules: Rules) -> str:
-    lines = [
+def _shown(rules: Rules) -> list[str]:
+    return [
         gettext("Drawing is **paused**.") if rules.is_paused else gettext("Drawing is on."),
         gettext("Channels: {channels}", channels=", ".join(f"<#{one}>" for one in rules.channels) or gettext("all")),
         gettext("Open jobs of a member: {number}", number=_jobs_allowed(rules)),
+        gettext("Pictures of a member in 24 hours: {number}", number=rules.pictures_a_day or gettext(_BOTS_LIMIT)),
         gettext(
             "Reports go to: {place}",
             place=f"<#{rules.report_channel}>" if rules.report_channel else gettext("the bot’s operator"),
@@ -193,7 +214,6 @@ def _shown(rules: Rules) -> str:
         gettext("Forbidden LoRAs: {names}", names=_listed(rules.forbidden_loras)),
         gettext("Blocked words: {words}", words=_listed(rules.blocked_words)),
     ]
-    return listing(lines)
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -202,4 +222,4 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _jobs_allowed(rules: Rules) -> str:
     limits = [f"<@&{role}> {jobs}" for role, jobs in rules.role_jobs.items()]
-    return ", ".join([str(rules.open_jobs or gettext("any number")), *limits])
+    return ", ".join([str(rules.open_jobs or gettext(_BOTS_LIMIT)), *limits])

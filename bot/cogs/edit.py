@@ -8,7 +8,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.services.drawing import SEED_TEXT, WHO_TEXT, DrawingService
+from bot.cogs.options import Suggestions, WithSuggestions, person_in, shared_options
+from bot.domain.draw_request import DrawOptions
+from bot.services.drawing import DrawingService
 from photomaker_core.errors import PromptError
 
 Who = Literal["man", "woman", "boy", "girl", "person"]
@@ -30,13 +32,14 @@ _REALITY_PROMPT: Final = "a photo of a {who} img, natural light, realistic skin,
 _REALITY_NEGATIVE: Final = "painting, drawing, sketch, statue, cartoon, black and white, sepia"
 
 
-class EditCommands(commands.Cog):
-    def __init__(self, drawing: DrawingService) -> None:
-        self._drawing = drawing
+class EditCommands(WithSuggestions, commands.Cog):
+    """The commands that make the prompt themselves."""
+
+    def __init__(self, drawing: DrawingService, suggestions: Suggestions) -> None:
+        self._drawing, self._suggestions = drawing, suggestions
 
     @app_commands.command(description="Draw a person with another age, hair, expression, clothing, …")
     @app_commands.describe(
-        identity=WHO_TEXT,
         who="The word for the person",
         age="How old",
         hair="The colour of the hair",
@@ -46,8 +49,8 @@ class EditCommands(commands.Cog):
         expression="The expression",
         clothing="What they wear, for example: a red dress",
         background="Where they are, for example: at the beach",
-        seed=SEED_TEXT,
     )
+    @shared_options
     async def edit(
         self,
         interaction: discord.Interaction,
@@ -64,7 +67,6 @@ class EditCommands(commands.Cog):
         seed: int | None = None,
     ) -> None:
         await interaction.response.defer()
-        person = await self._drawing.person(interaction, identity)
         prompt = edited_prompt(
             who,
             age=age,
@@ -76,14 +78,11 @@ class EditCommands(commands.Cog):
             clothing=clothing,
             background=background,
         )
-        await self._drawing.draw(interaction, prompt, [(person, 1.0)], seed=seed)
+        await self._drawing.draw(interaction, DrawOptions(prompt, seed=seed), [(person_in(identity), 1.0)])
 
     @app_commands.command(description="Bring a person of an artwork or an old photo into reality")
-    @app_commands.describe(
-        identity=WHO_TEXT,
-        who="The word for the person",
-        seed=SEED_TEXT,
-    )
+    @app_commands.describe(who="The word for the person")
+    @shared_options
     async def reality(
         self,
         interaction: discord.Interaction,
@@ -92,20 +91,10 @@ class EditCommands(commands.Cog):
         seed: int | None = None,
     ) -> None:
         await interaction.response.defer()
-        person = await self._drawing.person(interaction, identity)
-        await self._drawing.draw(
-            interaction,
-            _REALITY_PROMPT.format(who=who),
-            [(person, 1.0)],
-            style="Photographic",
-            negative=_REALITY_NEGATIVE,
-            seed=seed,
+        options = DrawOptions(
+            _REALITY_PROMPT.format(who=who), style="Photographic", negative=_REALITY_NEGATIVE, seed=seed
         )
-
-    @edit.autocomplete("identity")
-    @reality.autocomplete("identity")
-    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await self._drawing.suggest_people(interaction, current)
+        await self._drawing.draw(interaction, options, [(person_in(identity), 1.0)])
 
 
 def edited_prompt(

@@ -8,8 +8,10 @@ import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
+from bot.domain.draw_request import DrawOptions, Limits
 from bot.i18n.catalogue import gettext
 from bot.services.drawing import DrawingService
+from bot.services.identities import IdentityService
 from bot.views.identity_forms import AddForm
 from bot.views.persistent import PersistentView, without_listener
 from photomaker_core.errors import UserError
@@ -39,14 +41,16 @@ _PORTRAIT: Final = "a photo of a person img"
 
 
 class HelpCommands(commands.Cog):
-    def __init__(self, drawing: DrawingService) -> None:
-        self._drawing = drawing
+    """The command that explains the others."""
+
+    def __init__(self, drawing: DrawingService, identities: IdentityService, limits: Limits) -> None:
+        self._drawing, self._identities, self._limits = drawing, identities, limits
 
     @app_commands.command(description="How to use this bot, with examples")
     async def help(self, interaction: discord.Interaction) -> None:
-        limits = self._drawing.limits
-        text = gettext(_TEXT, max_pictures=limits.max_pictures, max_steps=limits.max_steps)
-        await interaction.response.send_message(text, view=without_listener(HelpView(self._drawing)), ephemeral=True)
+        text = gettext(_TEXT, max_pictures=self._limits.max_pictures, max_steps=self._limits.max_steps)
+        view = without_listener(HelpView(self._drawing, self._identities))
+        await interaction.response.send_message(text, view=view, ephemeral=True)
 
 
 class HelpView(PersistentView):
@@ -54,24 +58,24 @@ class HelpView(PersistentView):
 
     doing = "a button of /help"
 
-    def __init__(self, drawing: DrawingService) -> None:
+    def __init__(self, drawing: DrawingService, identities: IdentityService) -> None:
         super().__init__()
-        self._drawing = drawing
+        self._drawing, self._identities = drawing, identities
 
     @ui.button(label="Add a person", style=discord.ButtonStyle.primary, custom_id="photomaker:help:add")
     async def add(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:
-        await interaction.response.send_modal(AddForm(self._drawing.identities))
+        await interaction.response.send_modal(AddForm(self._identities))
 
     @ui.button(label="Draw them in a red hat", custom_id="photomaker:help:draw")
     async def draw(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:
         person = await self._drawing.person(interaction, None)
         await interaction.response.defer(thinking=True)
-        await self._drawing.draw(interaction, _EXAMPLE, [(person, 1.0)])
+        await self._drawing.draw(interaction, DrawOptions(_EXAMPLE), [(person.id, 1.0)])
 
     @ui.button(label="Mix my last two people", custom_id="photomaker:help:mix")
     async def mix(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:
-        people = (await self._drawing.identities.store.all_of(interaction.user.id))[-2:]
+        people = (await self._identities.store.newest_of(interaction.user.id, 2))[::-1]
         if len(people) < 2:
             raise UserError("A mix needs two people; add another one first.")
         await interaction.response.defer(thinking=True)
-        await self._drawing.draw(interaction, _PORTRAIT, [(person, 0.5) for person in people])
+        await self._drawing.draw(interaction, DrawOptions(_PORTRAIT), [(person.id, 0.5) for person in people])

@@ -11,15 +11,17 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.cogs.options import Suggestions, person_in
 from bot.domain.identity_names import checked_name, shown
 from bot.i18n.catalogue import gettext
 from bot.presentation.image_files import encode_photo_sheet
 from bot.presentation.removals import with_traces
-from bot.services.drawing import DrawingService, suggest_own
+from bot.services.drawing import DrawingService
+from bot.services.identities import IdentityService
 from bot.views.identity_forms import AddForm, Declaration, PhotosForm, added_reply, read_all
 from bot.views.identity_pages import day_added, identity_page, photo_count
 from photomaker_core.images.photo_decoding import load_photo
-from storage import IdentityStore, NotFoundError, PhotoStore, PreferenceStore, Share, SharingStore
+from storage import NotFoundError, PhotoStore, Share, SharingStore
 
 _PREVIEW_SIDE_PX: Final = 256
 
@@ -29,15 +31,16 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
 
     def __init__(
         self,
+        identities: IdentityService,
         drawing: DrawingService,
-        store: IdentityStore,
+        suggestions: Suggestions,
         photos: PhotoStore,
         sharing: SharingStore,
-        preferences: PreferenceStore,
     ) -> None:
         super().__init__()
-        self._drawing, self._identities = drawing, drawing.identities
-        self._store, self._photos, self._sharing, self._preferences = store, photos, sharing, preferences
+        self._identities, self._drawing, self._suggestions = identities, drawing, suggestions
+        self._store, self._preferences = identities.store, identities.preferences
+        self._photos, self._sharing = photos, sharing
 
     @app_commands.command(description="Add a person; without photos, a form opens that takes up to ten")
     @app_commands.describe(
@@ -127,7 +130,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     @app_commands.describe(name="Whom; left out, nobody: then it is the person you added last")
     async def default(self, interaction: discord.Interaction, name: str | None = None) -> None:
         await interaction.response.defer(ephemeral=True)
-        info = None if name is None else await self._drawing.person(interaction, name)
+        info = None if name is None else await self._drawing.person(interaction, person_in(name))
         await self._preferences.change(interaction.user.id, identity_id=info.id if info else None)
         told = gettext("The person you added last is drawn from now on where you name nobody.")
         if info:
@@ -182,11 +185,11 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     @unshare.autocomplete("name")
     @delete.autocomplete("name")
     async def _own(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await suggest_own(self._identities, interaction, current)
+        return await self._suggestions.own_people(interaction, current)
 
     @default.autocomplete("name")
     async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await self._drawing.suggest_people(interaction, current)
+        return await self._suggestions.people(interaction, current)
 
 
 def _share(interaction: discord.Interaction, member: discord.User | None) -> Share | None:

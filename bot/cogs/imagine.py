@@ -6,40 +6,27 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.services.drawing import (
-    ASPECT_CHOICES,
-    ASPECT_TEXT,
-    COUNT_TEXT,
-    QUALITY_CHOICES,
-    QUALITY_TEXT,
-    SEED_TEXT,
-    STYLE_CHOICES,
-    STYLE_TEXT,
-    WHO_TEXT,
-    DrawingService,
-)
+from bot.cogs.options import Suggestions, WithSuggestions, person_in, shared_options
+from bot.domain.draw_request import DrawOptions
+from bot.services.drawing import DrawingService
 
 
-class ImagineCommands(commands.Cog):
-    def __init__(self, drawing: DrawingService) -> None:
-        self._drawing = drawing
+class ImagineCommands(WithSuggestions, commands.Cog):
+    """The command that draws one person by a prompt."""
+
+    def __init__(self, drawing: DrawingService, suggestions: Suggestions) -> None:
+        self._drawing, self._suggestions = drawing, suggestions
 
     @app_commands.command(description="Draw a person of yours")
     @app_commands.describe(
         prompt="What to draw; write img after the word for the person, as in: a man img in a red hat",
-        identity=WHO_TEXT,
-        style=STYLE_TEXT,
-        aspect=ASPECT_TEXT,
-        quality=QUALITY_TEXT,
-        count=COUNT_TEXT,
         negative="What should not be in the picture",
-        seed=SEED_TEXT,
         steps="More steps are slower and finer",
         guidance="How strictly to follow the prompt (0 to 20; usual 5)",
         style_strength="Percent of the steps that see the text alone (usual 20); less is more like the person",
         lora="A style LoRA that the bot's operator has loaded",
     )
-    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
+    @shared_options
     async def imagine(
         self,
         interaction: discord.Interaction,
@@ -57,11 +44,8 @@ class ImagineCommands(commands.Cog):
         lora: str | None = None,
     ) -> None:
         await interaction.response.defer()
-        person = await self._drawing.person(interaction, identity)
-        await self._drawing.draw(
-            interaction,
+        options = DrawOptions(
             prompt,
-            [(person, 1.0)],
             style=style,
             aspect=aspect,
             quality=quality,
@@ -73,11 +57,4 @@ class ImagineCommands(commands.Cog):
             style_strength=style_strength,
             lora=lora,
         )
-
-    @imagine.autocomplete("identity")
-    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await self._drawing.suggest_people(interaction, current)
-
-    @imagine.autocomplete("lora")
-    async def _loras(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await self._drawing.suggest_loras(interaction, current)
+        await self._drawing.draw(interaction, options, [(person_in(identity), 1.0)])

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.services.drawing import (
-    ASPECT_CHOICES,
-    ASPECT_TEXT,
-    COUNT_TEXT,
-    QUALITY_CHOICES,
-    QUALITY_TEXT,
-    SEED_TEXT,
-    STYLE_CHOICES,
-    STYLE_TEXT,
-    DrawingService,
-)
+from bot.cogs.options import Suggestions, WithSuggestions, person_in, shared_options
+from bot.domain.draw_request import DrawOptions
+from bot.services.drawing import DrawingService
 from photomaker_core.errors import SettingsError
 
 
-class MixCommands(commands.Cog):
-    def __init__(self, drawing: DrawingService) -> None:
-        self._drawing = drawing
+class MixCommands(WithSuggestions, commands.Cog):
+    """The command that blends people."""
+
+    def __init__(self, drawing: DrawingService, suggestions: Suggestions) -> None:
+        self._drawing, self._suggestions = drawing, suggestions
 
     @app_commands.command(description="Draw a blend of two to four people")
     @app_commands.describe(
@@ -33,13 +29,8 @@ class MixCommands(commands.Cog):
         id3="A third person",
         id4="A fourth person",
         weights="Instead of balance: the people's shares in order, for example 50 30 20",
-        style=STYLE_TEXT,
-        aspect=ASPECT_TEXT,
-        quality=QUALITY_TEXT,
-        count=COUNT_TEXT,
-        seed=SEED_TEXT,
     )
-    @app_commands.choices(style=STYLE_CHOICES, aspect=ASPECT_CHOICES, quality=QUALITY_CHOICES)
+    @shared_options
     async def mix(
         self,
         interaction: discord.Interaction,
@@ -57,28 +48,10 @@ class MixCommands(commands.Cog):
         seed: int | None = None,
     ) -> None:
         await interaction.response.defer()
-        names = [name for name in (id1, id2, id3, id4) if name is not None]
-        shares = shares_of(len(names), balance, weights)
-        people = [await self._drawing.person(interaction, name) for name in names]
-        if len({person.id for person in people}) < len(people):
-            raise SettingsError("A mix needs different people. To draw one person, use /imagine.")
-        await self._drawing.draw(
-            interaction,
-            prompt,
-            list(zip(people, shares, strict=True)),
-            style=style,
-            aspect=aspect,
-            quality=quality,
-            count=count,
-            seed=seed,
-        )
-
-    @mix.autocomplete("id1")
-    @mix.autocomplete("id2")
-    @mix.autocomplete("id3")
-    @mix.autocomplete("id4")
-    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await self._drawing.suggest_people(interaction, current)
+        people = [person_in(name) for name in (id1, id2, id3, id4) if name is not None]
+        shares = shares_of(len(people), balance, weights)
+        options = DrawOptions(prompt, style=style, aspect=aspect, quality=quality, count=count, seed=seed)
+        await self._drawing.draw(interaction, options, list(zip(people, shares, strict=True)))
 
 
 def shares_of(people: int, balance: int | None, weights: str | None) -> list[float]:
@@ -106,6 +79,6 @@ def _from_weights(people: int, weights: str) -> list[float]:
             weights=len(numbers),
         )
     total = sum(numbers)
-    if not all(0 <= one < float("inf") for one in numbers) or not total:
+    if not all(one >= 0 for one in numbers) or not 0 < total < math.inf:
         raise SettingsError("Weights are 0 or more, and not all of them 0.")
     return [one / total for one in numbers]

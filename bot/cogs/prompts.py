@@ -6,20 +6,26 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.cogs.options import Suggestions, WithSuggestions, choices, person_in, shared_options
+from bot.domain.draw_request import DrawOptions
 from bot.domain.identity_names import shown
 from bot.i18n.catalogue import gettext
 from bot.presentation.messages import listing, quoted
-from bot.services.drawing import COUNT_TEXT, WHO_TEXT, DrawingService, choices
+from bot.services.drawing import DrawingService
 from bot.services.prompt_library import keep_prompt
 from storage import PromptStore
 
 _SHOWN_CHARACTERS = 150
 
 
-class PromptCommands(commands.GroupCog, group_name="prompt", group_description="Prompts that you keep"):
-    def __init__(self, prompts: PromptStore, drawing: DrawingService) -> None:
+class PromptCommands(
+    WithSuggestions, commands.GroupCog, group_name="prompt", group_description="Prompts that you keep"
+):
+    """A member's prompts: kept, listed, drawn and deleted."""
+
+    def __init__(self, prompts: PromptStore, drawing: DrawingService, suggestions: Suggestions) -> None:
         super().__init__()
-        self._prompts, self._drawing = prompts, drawing
+        self._prompts, self._drawing, self._suggestions = prompts, drawing, suggestions
 
     @app_commands.command(description="Keep a prompt under a name")
     @app_commands.describe(name="What to call it", prompt="The prompt, as for /imagine")
@@ -42,18 +48,15 @@ class PromptCommands(commands.GroupCog, group_name="prompt", group_description="
         await interaction.edit_original_response(content=listing(lines))
 
     @app_commands.command(description="Draw a prompt that you keep")
-    @app_commands.describe(
-        name="Which prompt",
-        identity=WHO_TEXT,
-        count=COUNT_TEXT,
-    )
+    @app_commands.describe(name="Which prompt")
+    @shared_options
     async def use(
         self, interaction: discord.Interaction, name: str, identity: str | None = None, count: int = 1
     ) -> None:
         await interaction.response.defer()
-        prompt = await self._prompts.find(interaction.user.id, name)
-        person = await self._drawing.person(interaction, identity)
-        await self._drawing.draw(interaction, prompt.prompt, [(person, 1.0)], count=count)
+        kept = await self._prompts.find(interaction.user.id, name)
+        options = DrawOptions(kept.prompt, count=count)
+        await self._drawing.draw(interaction, options, [(person_in(identity), 1.0)])
 
     @app_commands.command(description="Delete a prompt that you keep")
     @app_commands.describe(name="Which prompt")
@@ -67,9 +70,5 @@ class PromptCommands(commands.GroupCog, group_name="prompt", group_description="
     @use.autocomplete("name")
     @delete.autocomplete("name")
     async def _names(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        found = await self._prompts.all_of(interaction.user.id, current)
+        found = await self._prompts.all_of(interaction.user.id, current, limit=25)
         return choices(one.name for one in found)
-
-    @use.autocomplete("identity")
-    async def _people(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return await self._drawing.suggest_people(interaction, current)

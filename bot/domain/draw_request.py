@@ -1,7 +1,8 @@
-"""What a member asked to be drawn: checked settings, as JSON for the job's row, as work for the GPU thread."""
+"""A request to draw: what a member typed, checked, stored as JSON, and turned into settings for the model."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from bot.config import TURBO
-from bot.i18n.catalogue import ENGLISH
+from bot.i18n.catalogue import ENGLISH, gettext
 from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.errors import PromptError, SettingsError, UserError
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
@@ -20,8 +21,16 @@ MAX_SEED: Final = 2**31 - 1
 MAX_PROMPT_CHARACTERS: Final = 1000
 DEFAULT_STYLE_STRENGTH: Final = 20.0
 DEFAULT_SCHEDULER: Final = "euler"
+DEFAULT_STYLE: Final = "None"
+MAX_GUIDANCE: Final = 20.0
+MAX_STYLE_STRENGTH: Final = 100.0
 LORA_WEIGHT: Final = 0.5
 _SIDE_MULTIPLE_PX: Final = 64
+_PROMPT_TOO_LONG: Final = (
+    "The prompt is {length} characters long; at most {most} are possible, "
+    "and the model sees only about the first 70 words anyway."
+)
+_NEGATIVE_TOO_LONG: Final = "The negative prompt is {length} characters long; at most {most} are possible."
 
 
 class RequestFormatError(UserError):
@@ -39,7 +48,7 @@ class WeightedIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Turbo:
-    """How a distilled LoRA (LCM, Hyper-SD, Lightning) that the operator has loaded wants to be used."""
+    """The usual steps and scheduler of a distilled LoRA (LCM, Hyper-SD, Lightning) that the operator has loaded."""
 
     steps: int
     scheduler: str
@@ -47,7 +56,7 @@ class Turbo:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the operator allows, and what is taken where a member says nothing; ``loras`` are the style LoRAs' names,
+    """The operator's limits, and the values taken where a member says nothing; ``loras`` are the style LoRAs' names,
     ``turbo`` is there where a distilled LoRA is loaded."""
 
     max_steps: int
@@ -56,6 +65,23 @@ class Limits:
     default_guidance: float
     loras: tuple[str, ...] = ()
     turbo: Turbo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrawOptions:
+    """The options as a member typed them, unchecked; ``None`` where they said nothing."""
+
+    prompt: str
+    style: str | None = None
+    aspect: str | None = None
+    quality: str | None = None
+    count: int = 1
+    negative: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    style_strength: float | None = None
+    lora: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +107,10 @@ class DrawRequest:
     """A checked request. ``prompt`` and ``negative`` are the member's words, before the style.
 
     ``weight`` is the member's share of the GPU beside a member of weight 1, when they asked; ``guild_id`` the server
-    where they asked, ``language`` that of their Discord. A request that starts from a picture draws the share
-    ``denoise_strength`` of the schedule anew, at ``upscale_factor`` times the usual size.
+    where they asked, ``language`` that of their Discord; ``notes`` are sentences in it that the reply repeats. A
+    request that starts from a picture draws the share ``denoise_strength`` of the schedule anew, at
+    ``upscale_factor`` times the usual size, and sees the identity from the first step on: ``style_strength`` counts
+    for pictures that start from noise.
     """
 
     prompt: str
@@ -104,6 +132,7 @@ class DrawRequest:
     denoise_strength: float = 1.0
     upscale_factor: float = 1.0
     language: str = ENGLISH
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {"version": _VERSION, **asdict(self)}
@@ -140,7 +169,7 @@ class DrawRequest:
                 guidance_scale=self.guidance,
                 seed=self.seed + index,
                 scheduler=self.scheduler,
-                style_strength_ratio=self.style_strength,
+                style_strength_ratio=self.style_strength if self.denoise_strength == 1 else 0.0,
                 cache_every=QUALITIES[self.quality].cache_every,
                 style_loras=(*turbo, *style),
             )
@@ -149,74 +178,82 @@ class DrawRequest:
 
 
 def checked_request(
-    *,
-    prompt: str,
+    options: DrawOptions,
     identities: tuple[WeightedIdentity, ...],
     limits: Limits,
-    fresh_seed: int,
-    style: str | None = None,
-    aspect: str | None = None,
-    steps: int | None = None,
-    guidance: float | None = None,
-    seed: int | None = None,
-    count: int = 1,
-    negative: str | None = None,
+    *,
+    seed: int,
     guild_id: int | None = None,
-    quality: str | None = None,
-    style_strength: float | None = None,
-    lora: str | None = None,
+    notes: tuple[str, ...] = (),
 ) -> DrawRequest:
-    """Check what a member typed and fill in what they left out.
+    """Check what a member typed and fill in what they left out; ``seed`` is taken where they named none.
 
     Raises :class:`PromptError` or :class:`SettingsError` with a sentence for the member.
     """
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise PromptError(
-            "The prompt is {length} characters long; at most {most} are possible, "
-            "and the model sees only about the first 70 words anyway.",
-            length=len(prompt),
-            most=MAX_PROMPT_CHARACTERS,
-        )
-    placed = place_trigger(prompt, DEFAULT_TRIGGER_WORD)
-    quality = quality or DEFAULT_QUALITY
-    if quality not in QUALITIES:
-        raise SettingsError("Unknown quality “{name}”. Known are: {known}.", name=quality, known=", ".join(QUALITIES))
-    usual = round(limits.default_steps * QUALITIES[quality].steps), limits.default_guidance
-    scheduler = DEFAULT_SCHEDULER
-    if quality == TURBO:
-        if limits.turbo is None:
-            raise SettingsError("There is no turbo here: the bot's operator has loaded no distilled LoRA.")
-        usual, scheduler = (limits.turbo.steps, _TURBO_GUIDANCE), limits.turbo.scheduler
-    steps = min(limits.max_steps, max(1, usual[0])) if steps is None else steps
-    guidance = usual[1] if guidance is None else guidance
-    seed = fresh_seed if seed is None else seed
+    _check_length(options.prompt, _PROMPT_TOO_LONG)
+    negative = (options.negative or "").strip() or None
+    _check_length(negative or "", _NEGATIVE_TOO_LONG)
+    placed = place_trigger(options.prompt, DEFAULT_TRIGGER_WORD)
+    quality = options.quality or DEFAULT_QUALITY
+    steps, guidance, scheduler = usual_steps(quality, limits)
+    steps = steps if options.steps is None else options.steps
+    guidance = guidance if options.guidance is None else options.guidance
+    seed = seed if options.seed is None else options.seed
+    strength = DEFAULT_STYLE_STRENGTH if options.style_strength is None else options.style_strength
     _check("Steps must be between {low} and {high}; {value} is not.", steps, 1, limits.max_steps)
-    _check("Guidance must be between {low} and {high}; {value} is not.", guidance, 0, 20)
+    _check("Guidance must be between {low} and {high}; {value} is not.", guidance, 0, MAX_GUIDANCE)
     _check("The seed must be between {low} and {high}; {value} is not.", seed, 0, MAX_SEED)
-    _check("The number of pictures must be between {low} and {high}; {value} is not.", count, 1, limits.max_pictures)
-    style_strength = DEFAULT_STYLE_STRENGTH if style_strength is None else style_strength
-    _check("The style strength must be between {low} and {high}; {value} is not.", style_strength, 0, 100)
-    if lora is not None and lora not in limits.loras:
-        if not limits.loras:
-            raise SettingsError("Unknown LoRA “{name}”. None is loaded here.", name=lora)
-        raise SettingsError("Unknown LoRA “{name}”. Known are: {known}.", name=lora, known=", ".join(limits.loras))
+    _check(
+        "The number of pictures must be between {low} and {high}; {value} is not.",
+        options.count,
+        1,
+        limits.max_pictures,
+    )
+    _check("The style strength must be between {low} and {high}; {value} is not.", strength, 0, MAX_STYLE_STRENGTH)
+    _check_lora(options.lora, limits)
+    about_the_person = _note_on_the_person(options.prompt, placed.text)
     return DrawRequest(
         prompt=placed.text,
         identities=identities,
-        style=style_named(style or "None").name,
-        aspect=aspect_named(aspect or DEFAULT_ASPECT).name,
+        style=style_named(options.style or DEFAULT_STYLE).name,
+        aspect=aspect_named(options.aspect or DEFAULT_ASPECT).name,
         steps=steps,
         guidance=guidance,
         seed=seed,
-        count=count,
-        negative=negative.strip() or None if negative else None,
-        trigger_inserted=placed.trigger_inserted,
+        count=options.count,
+        negative=negative,
+        trigger_inserted=placed.trigger_inserted and not about_the_person,
         guild_id=guild_id,
         quality=quality,
         scheduler=scheduler,
-        style_strength=style_strength,
-        lora=lora,
+        style_strength=strength,
+        lora=options.lora,
+        notes=(*notes, *about_the_person),
     )
+
+
+def usual_steps(quality: str, limits: Limits) -> tuple[int, float, str]:
+    """Steps, guidance scale and scheduler of a quality; raises :class:`SettingsError` where it is not available."""
+    if quality not in QUALITIES:
+        raise SettingsError("Unknown quality “{name}”. Known are: {known}.", name=quality, known=", ".join(QUALITIES))
+    if quality != TURBO:
+        steps = round(limits.default_steps * QUALITIES[quality].steps)
+        return min(limits.max_steps, max(1, steps)), limits.default_guidance, DEFAULT_SCHEDULER
+    if limits.turbo is None:
+        raise SettingsError("There is no turbo here: the bot's operator has loaded no distilled LoRA.")
+    return min(limits.max_steps, limits.turbo.steps), _TURBO_GUIDANCE, limits.turbo.scheduler
+
+
+def _note_on_the_person(prompt: str, placed: str) -> tuple[str, ...]:
+    """A sentence that names the word taken for the person, where it does not stand right before a typed trigger."""
+    typed = " ".join(prompt.split())
+    taken = re.search(rf"(\w[\w'’-]*)\W*(?<!\w){DEFAULT_TRIGGER_WORD}(?!\w)", placed)
+    if taken is None or re.search(rf"(?<!\w){DEFAULT_TRIGGER_WORD}(?!\w)", typed, re.IGNORECASE) is None:
+        return ()
+    word = taken[1]
+    if re.search(rf"(?<!\w){re.escape(word)} {DEFAULT_TRIGGER_WORD}(?!\w)", typed, re.IGNORECASE):
+        return ()
+    return (gettext("I took “{word}” for the person.", word=word),)
 
 
 _VERSION: Final = 2
@@ -238,5 +275,19 @@ def _enlarged(side_px: int, factor: float) -> int:
 
 
 def _check(sentence: str, value: float, low: float, high: float) -> None:
+    """Raise :class:`SettingsError` for what lies outside; NaN lies outside of every range."""
     if not low <= value <= high:
         raise SettingsError(sentence, low=low, high=high, value=value)
+
+
+def _check_length(text: str, sentence: str) -> None:
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise PromptError(sentence, length=len(text), most=MAX_PROMPT_CHARACTERS)
+
+
+def _check_lora(name: str | None, limits: Limits) -> None:
+    if name is None or name in limits.loras:
+        return
+    if not limits.loras:
+        raise SettingsError("Unknown LoRA “{name}”. None is loaded here.", name=name)
+    raise SettingsError("Unknown LoRA “{name}”. Known are: {known}.", name=name, known=", ".join(limits.loras))

@@ -24,16 +24,17 @@ def listing(lines: Sequence[str]) -> str:
     if len(whole) <= MESSAGE_LIMIT:
         return whole
     kept: list[str] = []
-    room = MESSAGE_LIMIT - len(_and_more(len(lines)))
+    room = MESSAGE_LIMIT - len(and_more(len(lines)))
     for line in lines:
         room -= len(line) + 1
         if room < 0:
             break
         kept.append(line)
-    return "\n".join([*kept, _and_more(len(lines) - len(kept))])
+    return "\n".join([*kept, and_more(len(lines) - len(kept))])
 
 
-def _and_more(lines: int) -> str:
+def and_more(lines: int) -> str:
+    """The last line of a list that is longer than what is shown."""
     return gettext("… and {number} more", number=lines)
 
 
@@ -87,6 +88,7 @@ def result(request: DrawRequest, dropped_text: str) -> str:
             "I put the trigger word `img` after the word for the person; next time you can write it yourself."
         )
         lines.append(f"-# {told}")
+    lines += [f"-# {_escaped(note)}" for note in request.notes]
     if dropped_text:
         unseen = quoted(dropped_text, _SHOWN_REST)
         lines.append(f"-# {gettext('The prompt is too long; the model did not see: “{text}”', text=unseen)}")

@@ -1,15 +1,14 @@
-"""The gate that every job passes: what a server's moderators and the operator allow. Called by the job desk."""
+"""Admission of drawings: what a server's moderators and the bot's operator allow. Called by the drawing service."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-import discord
-
 from bot.domain.draw_request import DrawRequest
+from bot.services.draw_contexts import DrawContext
 from photomaker_core.errors import UserError
-from storage import Database, Rules, ServerStore
+from storage import JobLimits, Rules
 
 
 class NotAllowedError(UserError):
@@ -17,36 +16,34 @@ class NotAllowedError(UserError):
 
 
 class AdmissionPolicy:
-    """Reads the rules of the server where somebody asks. ``is_draining`` lets nothing new in, on any server."""
+    """Checks a request against the rules of its context. ``is_draining`` lets nothing new in, on any server."""
 
-    def __init__(self, database: Database) -> None:
-        self.servers = ServerStore(database)
+    def __init__(self, limits: JobLimits) -> None:
+        self._limits = limits
         self.is_draining = False
 
-    async def check(self, interaction: discord.Interaction, request: DrawRequest, open_jobs: int) -> None:
-        """Raise :class:`NotAllowedError` where the member, who has ``open_jobs``, may not draw this here and now."""
+    def check(self, context: DrawContext, request: DrawRequest) -> JobLimits:
+        """Return how much the member may have at once and a day.
+
+        Raises :class:`NotAllowedError` where they may not draw this here and now.
+        """
         if self.is_draining:
             raise NotAllowedError("I am about to be restarted and take no new jobs. Please try again in a few minutes.")
-        if interaction.guild_id is None:
-            return
-        rules = await self.servers.rules(interaction.guild_id)
+        rules = context.rules
         if rules.is_paused:
             raise NotAllowedError("Drawing is paused on this server. Its moderators can resume it.")
-        if rules.channels and not _is_in(interaction, rules.channels):
+        if rules.channels and not context.channel_ids.intersection(rules.channels):
             allowed = ", ".join(f"<#{channel}>" for channel in rules.channels)
             raise NotAllowedError("Drawing is allowed in {channels} only.", channels=allowed)
-        roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
-        most = rules.most_open_jobs(role.id for role in roles)
-        if most is not None and open_jobs >= most:
-            raise NotAllowedError(
-                "Open jobs of yours: {number}, which is the most on this server. Wait for one to finish, or cancel it.",
-                number=open_jobs,
-            )
         if request.lora in rules.forbidden_loras:
             raise NotAllowedError("The LoRA “{name}” is not allowed on this server.", name=request.lora)
         word = blocked_word(rules, (request.prompt, request.negative or ""))
         if word is not None:
             raise NotAllowedError("“{word}” is not allowed in prompts on this server.", word=word)
+        return JobLimits(
+            open_jobs=_lower(self._limits.open_jobs, rules.most_open_jobs(context.role_ids)),
+            pictures_a_day=_lower(self._limits.pictures_a_day, rules.pictures_a_day),
+        )
 
 
 def blocked_word(rules: Rules, texts: Sequence[str]) -> str | None:
@@ -58,7 +55,6 @@ def blocked_word(rules: Rules, texts: Sequence[str]) -> str | None:
     return None
 
 
-def _is_in(interaction: discord.Interaction, channels: Sequence[int]) -> bool:
-    """Whether the interaction happens in one of the channels, or in a thread of one."""
-    parent = getattr(interaction.channel, "parent_id", None)
-    return interaction.channel_id in channels or parent in channels
+def _lower(one: int | None, other: int | None) -> int | None:
+    """The stricter of two limits, where ``None`` is no limit."""
+    return min((limit for limit in (one, other) if limit is not None), default=None)

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Final
 
+from bot.services.draw_contexts import DrawContextService
 from bot.services.identities import IdentityService
 from bot.services.open_jobs import OpenJob
 from bot.workers.gpu_thread import GpuThread
@@ -33,10 +34,12 @@ class JobSubmission:
         self,
         store: JobStore,
         identities: IdentityService,
+        contexts: DrawContextService,
         gpu: GpuThread,
         on_loop: Callable[[Callable[[], object]], None],
     ) -> None:
-        self._store, self._identities, self._gpu, self._on_loop = store, identities, gpu, on_loop
+        self._store, self._identities, self._contexts = store, identities, contexts
+        self._gpu, self._on_loop = gpu, on_loop
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, job: OpenJob, publish: Publish) -> None:
@@ -88,8 +91,8 @@ class JobSubmission:
         record, request = job.record, job.request
         if job.is_ending:
             raise NotOpenError
-        for share in request.identities:
-            await self._identities.store.accessible(record.user_id, request.guild_id, share.identity_id)
+        people = [share.identity_id for share in request.identities]
+        await self._contexts.check_people(record.user_id, request.guild_id, people)
         start = None
         if request.denoise_strength < 1 and (source := await self._store.source(record.id)) is not None:
             start = Img2ImgInit(await asyncio.to_thread(load_photo, source), request.denoise_strength)

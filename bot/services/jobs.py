@@ -35,8 +35,8 @@ from bot.i18n.catalogue import current, gettext, speaking
 from bot.presentation import messages
 from bot.presentation.errors import sentence_for
 from bot.presentation.image_files import encode_pictures, encode_thumbnails
-from bot.services.admission import AdmissionPolicy
 from bot.services.delivery import Delivery, language_of
+from bot.services.draw_contexts import DrawContextService
 from bot.services.identities import IdentityService
 from bot.services.job_messages import CONNECTION_ERRORS, JobMessages
 from bot.services.job_submission import JobSubmission, NotOpenError
@@ -74,19 +74,19 @@ class JobService:
         store: JobStore,
         gpu: GpuThread,
         identities: IdentityService,
+        contexts: DrawContextService,
         controls: Controls,
-        gate: AdmissionPolicy,
         *,
         keep_pictures: bool,
         role_weights: Mapping[int, float],
     ) -> None:
-        self.store, self.gate = store, gate
+        self._store = store
         self._gpu, self._identities, self._controls = gpu, identities, controls
         job_messages = JobMessages(client, store)
         self._delivery = Delivery(store, job_messages, controls.done, keep_pictures=keep_pictures)
         self._open = OpenJobs(job_messages)
         self.throughput = self._open.throughput
-        self._submission = JobSubmission(store, identities, gpu, self._on_loop)
+        self._submission = JobSubmission(store, identities, contexts, gpu, self._on_loop)
         self._role_weights = role_weights
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
@@ -128,10 +128,9 @@ class JobService:
             raise self._gpu.trouble
         if self._is_closing:
             raise UserError("I am stopping right now. Please try again in a minute.")
-        await self.gate.check(interaction, request, len(self.open_of(interaction.user.id)))
         request = replace(request, weight=self._weight_of(interaction.user), language=current())
         before, steps = len(self._open), self.steps_left
-        record = await self.store.accept(
+        record = await self._store.accept(
             NewJob(
                 user_id=interaction.user.id,
                 channel_id=interaction.channel_id or 0,
@@ -154,7 +153,7 @@ class JobService:
         try:
             message = await interaction.edit_original_response(content=content, view=self._controls.running())
             job.record = replace(job.record, message_id=message.id)
-            await self.store.moved(job.record.id, message.id)
+            await self._store.moved(job.record.id, message.id)
         except (discord.HTTPException, *CONNECTION_ERRORS, StorageError) as error:
             log.warning("job %d: its place in the queue could not be shown: %s", job.record.id, error)
 
@@ -185,9 +184,9 @@ class JobService:
 
     async def restore(self) -> None:
         """Take up what an earlier run left, before there is a model: deliver what has ended, show what is open."""
-        for record in await self.store.undelivered():
+        for record in await self._store.undelivered():
             self._delivery.start(record)
-        for record in await self.store.unfinished():
+        for record in await self._store.unfinished():
             with speaking(language_of(record)):
                 try:
                     job = OpenJob(record, DrawRequest.from_json(record.request), time.monotonic())
@@ -215,7 +214,7 @@ class JobService:
             task.cancel()
         await self._delivery.finish(patience_s=STOP_PATIENCE_S)
         try:
-            await self.store.interrupted(open_ids)
+            await self._store.interrupted(open_ids)
         except StorageError as error:
             log.warning("the running jobs count as attempts: %s", error)
 
@@ -265,7 +264,7 @@ class JobService:
                     case Cancelled():
                         record = job.record
                         ended = replace(record, state=CANCELLED, finished_at=datetime.now(UTC))
-                        self._delivery.start(ended, lambda: self.store.cancelled(record.id), said_before=job.edit)
+                        self._delivery.start(ended, lambda: self._store.cancelled(record.id), said_before=job.edit)
         finally:
             self._open.remove(job)
             job.ended.set()
@@ -274,7 +273,7 @@ class JobService:
     def _failed(self, record: JobRecord, error: Exception, said_before: asyncio.Task[None] | None = None) -> None:
         sentence = sentence_for(error, f"job {record.id}")
         ended = replace(record, state=FAILED, error=sentence, finished_at=datetime.now(UTC))
-        self._delivery.start(ended, lambda: self.store.failed(record.id, sentence), said_before=said_before)
+        self._delivery.start(ended, lambda: self._store.failed(record.id, sentence), said_before=said_before)
 
     async def _drawn(self, job: OpenJob, pictures: Sequence[Image.Image]) -> None:
         record, request = job.record, job.request
@@ -291,7 +290,7 @@ class JobService:
         ]
         ended = replace(record, state=DRAWN, dropped_text=job.dropped_text, finished_at=datetime.now(UTC))
         self._delivery.start(
-            ended, lambda: self.store.drawn(record.id, results, job.dropped_text), contents, said_before=job.edit
+            ended, lambda: self._store.drawn(record.id, results, job.dropped_text), contents, said_before=job.edit
         )
 
     def _tell_trouble(self, trouble: WorkerError | None) -> None:

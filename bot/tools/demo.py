@@ -19,6 +19,7 @@ from discord import ui
 
 from bot.app import PhotoMakerBot
 from bot.config import ConfigError, Settings
+from bot.domain.draw_request import DrawOptions
 from bot.tools.demo_publication import Publication
 from bot.views.identity_forms import FICTION
 from bot.views.persistent import PersistentView
@@ -110,8 +111,7 @@ class _FirstSteps(PersistentView):
     @ui.button(label="Draw ada", style=discord.ButtonStyle.primary)
     async def draw(self, interaction: discord.Interaction, _button: ui.Button[_FirstSteps]) -> None:
         await interaction.response.defer(thinking=True)
-        person = await self._bot.drawing.person(interaction, next(iter(_SAMPLE_PEOPLE)))
-        await self._bot.drawing.draw(interaction, _SAMPLE_PROMPT, [(person, 1.0)])
+        await self._bot.drawing.draw(interaction, DrawOptions(_SAMPLE_PROMPT), [(next(iter(_SAMPLE_PEOPLE)), 1.0)])
 
 
 def _sample_photos(folder: Path, name: str) -> list[tuple[str, bytes]]:

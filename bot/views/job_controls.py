@@ -1,4 +1,4 @@
-"""The buttons under a job's message: cancel while it is drawn; then again, change, vary, enlarge, keep, report, delete.
+"""Buttons under a job's message: cancel while it is drawn; then again, change, vary, enlarge, keep, report, delete.
 
 They carry no state: a click finds its job by the message it stands under, so they work after a restart. The bot
 registers one view of each kind when it starts.
@@ -6,6 +6,7 @@ registers one view of each kind when it starts.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import discord
 from discord import ui
 
-from bot.domain.draw_request import DEFAULT_STYLE_STRENGTH, DrawRequest
+from bot.domain.draw_request import DrawRequest
 from bot.i18n.catalogue import gettext
 from bot.services.drawing import fresh_seed
 from bot.views.job_forms import ChangeForm, JobServices, KeepForm, ReportForm
@@ -43,44 +44,45 @@ REWORKS: Final = {
 }
 
 
-class JobButtons:
-    """Makes the views."""
+def listening_views(services: JobServices) -> list[ui.View]:
+    """One view of each kind, for the bot to register: they answer the clicks under every message."""
+    return [_RunningView(services), _DoneView(services)]
 
-    def __init__(self, services: JobServices) -> None:
-        self._services = services
 
-    def listening(self) -> list[ui.View]:
-        """One view of each kind, for the bot to register: they answer the clicks under every message."""
-        return [_RunningView(self._services), _DoneView(self._services)]
+def running_controls() -> ui.View:
+    """The buttons for the message of a job that is drawn."""
+    return without_listener(_RunningView())
 
-    def running(self) -> ui.View:
-        """For the message of a job that is drawn."""
-        return without_listener(_RunningView(self._services))
 
-    def done(self, request: DrawRequest) -> ui.View:
-        """For the message of a job that is done."""
-        view = _DoneView(self._services)
-        view.fit(request)
-        return without_listener(view)
+def done_controls(request: DrawRequest) -> ui.View:
+    """The buttons for the message of a job that is done."""
+    view = _DoneView()
+    view.fit(request)
+    return without_listener(view)
 
 
 class _JobView(PersistentView):
-    """A view under a job's message."""
+    """A view under a job's message. One that is only sent has no services: those that the bot registered answer."""
 
-    def __init__(self, services: JobServices) -> None:
+    def __init__(self, services: JobServices | None = None) -> None:
         super().__init__()
-        self._services = services
+        self._registered_services = services
+
+    @property
+    def _services(self) -> JobServices:
+        assert self._registered_services is not None, "a view that was only sent answers no click"
+        return self._registered_services
 
     async def _job(self, interaction: discord.Interaction) -> JobRecord:
         """The job of the clicked message; raises :class:`UserError` when it is gone."""
         assert interaction.message is not None
-        record = await self._services.jobs().store.by_message(interaction.message.id)
+        record = await self._services.job_store.by_message(interaction.message.id)
         if record is None:
             raise UserError(_GONE)
         return record
 
     async def _own_job(self, interaction: discord.Interaction, *, or_moderator: bool = False) -> JobRecord:
-        """The same, where it is the clicking member's; raises :class:`UserError` when it is somebody else's."""
+        """The job of the clicked message; raises :class:`UserError` also when it is somebody else's."""
         record = await self._job(interaction)
         is_moderator = or_moderator and interaction.permissions.manage_messages
         if record.user_id != interaction.user.id and not is_moderator:
@@ -92,7 +94,7 @@ class _RunningView(_JobView):
     @ui.button(label="Cancel", style=discord.ButtonStyle.secondary, custom_id="photomaker:cancel")
     async def cancel(self, interaction: discord.Interaction, _button: ui.Button[_RunningView]) -> None:
         record = await self._own_job(interaction, or_moderator=True)
-        if not self._services.jobs().cancel(record.id):
+        if not self._services.jobs.cancel(record.id):
             raise UserError("It has ended already.")
         await interaction.response.defer()
 
@@ -110,31 +112,34 @@ class _DoneView(_JobView):
 
     @ui.button(label="Again", emoji="🔁", custom_id="photomaker:again", row=0)
     async def again(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """The same with another seed."""
+        """Draw it with another seed."""
         record = await self._own_job(interaction)
         await self._draw(interaction, replace(_whole(record), seed=fresh_seed()))
 
     @ui.button(label="Change", emoji="✏️", custom_id="photomaker:change", row=0)
     async def change(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """A form with the prompt, the negative prompt and the seed."""
+        """Open a form with the prompt, the negative prompt and the seed."""
         record = await self._own_job(interaction)
-        await interaction.response.send_modal(ChangeForm(self._services, _whole(record)))
+        await interaction.response.send_modal(ChangeForm(self._services.drawing, _whole(record)))
 
     @ui.button(label="More like them", custom_id="photomaker:person", row=0)
     async def more_person(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """The same picture with the identity merged in earlier."""
+        """Draw it with the identity merged in earlier."""
         await self._with_strength(interaction, -_LIKENESS_STEP)
 
     @ui.button(label="More style", custom_id="photomaker:style", row=0)
     async def more_style(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """The same picture with the identity merged in later."""
+        """Draw it with the identity merged in later."""
         await self._with_strength(interaction, _STYLE_STEP)
 
     @ui.button(label="Delete", emoji="🗑️", custom_id="photomaker:delete", row=0)
     async def delete(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        await self._own_job(interaction, or_moderator=True)
+        """Remove the message and what is kept of its pictures, so that it leaves the history too."""
+        record = await self._own_job(interaction, or_moderator=True)
         await interaction.response.defer()
-        await interaction.delete_original_response()
+        await self._services.results.delete_of(record.id)
+        with contextlib.suppress(discord.NotFound):
+            await interaction.delete_original_response()
 
     @ui.button(label=REWORKS["upscale"].label, emoji="🔎", custom_id="photomaker:upscale", row=1)
     async def upscale(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
@@ -150,13 +155,13 @@ class _DoneView(_JobView):
 
     @ui.select(placeholder="Upscale or vary one of them", custom_id="photomaker:rework", row=2)
     async def rework(self, interaction: discord.Interaction, select: ui.Select[_DoneView]) -> None:
-        """One picture of several."""
+        """Rework one picture of several."""
         kind, _, number = select.values[0].partition(":")
         await self._rework(interaction, int(number), REWORKS[kind])
 
     @ui.button(label="Send me", emoji="✉️", custom_id="photomaker:dm", row=3)
     async def send(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """The pictures as a direct message."""
+        """Send the pictures as a direct message."""
         await self._own_job(interaction)
         assert interaction.message is not None
         await interaction.response.defer(ephemeral=True, thinking=True)
@@ -171,20 +176,19 @@ class _DoneView(_JobView):
 
     @ui.button(label="Keep prompt", emoji="📌", custom_id="photomaker:keep", row=3)
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """A form with a name for the prompt; anybody may keep anybody's prompt."""
+        """Open a form with a name for the prompt; anybody may keep anybody's prompt."""
         record = await self._job(interaction)
         await interaction.response.send_modal(KeepForm(self._services.prompts, _whole(record).prompt))
 
     @ui.button(label="Report", emoji="🚩", custom_id="photomaker:report", row=3)
     async def report(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """A form for what is wrong with the picture; anybody may report."""
+        """Open a form for what is wrong with the picture; anybody may report."""
         await interaction.response.send_modal(ReportForm(self._services.reports, await self._job(interaction)))
 
     async def _with_strength(self, interaction: discord.Interaction, difference: float) -> None:
         request = _whole(await self._own_job(interaction))
-        low, high = _STRENGTH_RANGE
-        strength = min(high, max(low, request.style_strength + difference))
-        if strength == request.style_strength:
+        strength = moved_strength(request.style_strength, difference)
+        if strength is None:
             raise UserError("It cannot go further that way.")
         await self._draw(interaction, replace(request, style_strength=strength))
 
@@ -193,7 +197,7 @@ class _DoneView(_JobView):
         assert interaction.message is not None
         if number >= len(interaction.message.attachments):
             raise UserError(_GONE)
-        request = DrawRequest.from_json(record.request)
+        request = _request_of(record)
         await interaction.response.defer(thinking=True)
         source = await interaction.message.attachments[number].read()
         changed = replace(
@@ -201,22 +205,30 @@ class _DoneView(_JobView):
             seed=fresh_seed(),
             count=1,
             denoise_strength=rework.denoise_strength,
-            upscale_factor=min(2.25, request.upscale_factor * rework.upscale_factor),
-            style_strength=0.0,
+            upscale_factor=request.upscale_factor * rework.upscale_factor,
         )
-        await self._services.jobs().accept(interaction, changed, source)
+        await self._services.drawing.draw_again(interaction, changed, source)
 
     async def _draw(self, interaction: discord.Interaction, request: DrawRequest) -> None:
         await interaction.response.defer(thinking=True)
-        await self._services.jobs().accept(interaction, request)
+        await self._services.drawing.draw_again(interaction, request)
+
+
+def moved_strength(strength: float, difference: float) -> float | None:
+    """A style strength in percent moved by ``difference``, never the other way; ``None`` where it cannot go on."""
+    low, high = _STRENGTH_RANGE
+    moved = min(high, strength + difference) if difference > 0 else max(low, strength + difference)
+    return moved if (moved - strength) * difference > 0 else None
+
+
+def _request_of(record: JobRecord) -> DrawRequest:
+    """The request of a job, without the notes of its reply."""
+    return replace(DrawRequest.from_json(record.request), notes=())
 
 
 def _whole(record: JobRecord) -> DrawRequest:
-    """What a job asked for, as a picture that starts from noise: what it may have started from is not kept."""
-    request = DrawRequest.from_json(record.request)
-    if request.denoise_strength == 1:
-        return request
-    return replace(request, denoise_strength=1.0, upscale_factor=1.0, style_strength=DEFAULT_STYLE_STRENGTH)
+    """The request of a job as a picture that starts from noise: a picture that it may have started from is not kept."""
+    return replace(_request_of(record), denoise_strength=1.0, upscale_factor=1.0)
 
 
 def _rework_options(count: int) -> list[discord.SelectOption]:

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import discord
 from discord import ui
 
-from bot.domain.draw_request import MAX_PROMPT_CHARACTERS, DrawRequest, Limits, checked_request
+from bot.domain.draw_request import MAX_PROMPT_CHARACTERS, DrawRequest
 from bot.i18n.catalogue import gettext
 from bot.presentation.errors import say
-from bot.services.drawing import fresh_seed
+from bot.services.drawing import DrawingService
 from bot.services.jobs import JobService
 from bot.services.prompt_library import keep_prompt
 from bot.services.reports import Reports
 from bot.views.persistent import PersistentForm
 from photomaker_core.errors import SettingsError
-from storage import JobRecord, PromptStore
+from storage import JobRecord, JobStore, PromptStore, ResultStore
 
 
 @dataclass(frozen=True, slots=True)
 class JobServices:
-    """What the buttons work with. ``jobs`` is asked at each click: it does not exist before the bot runs."""
+    """Everything that the buttons under a picture work with."""
 
-    jobs: Callable[[], JobService]
+    drawing: DrawingService
+    jobs: JobService
+    job_store: JobStore
+    results: ResultStore
     prompts: PromptStore
     reports: Reports
-    limits: Limits
 
 
 class ChangeForm(PersistentForm):
-    """What the member changes becomes a new job; all else stays as it was."""
+    """A form with what was asked: what the member changes becomes a new job, all else stays as it was."""
 
-    def __init__(self, services: JobServices, request: DrawRequest) -> None:
+    def __init__(self, drawing: DrawingService, request: DrawRequest) -> None:
         super().__init__(title=gettext("Draw it differently"))
-        self._services, self._request = services, request
+        self._drawing, self._request = drawing, request
         self.prompt: ui.TextInput[ChangeForm] = ui.TextInput(
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
-            default=request.prompt,
+            default=request.prompt[:MAX_PROMPT_CHARACTERS],
             max_length=MAX_PROMPT_CHARACTERS,
         )
         self.negative: ui.TextInput[ChangeForm] = ui.TextInput(
-            custom_id="negative", default=request.negative, required=False, max_length=MAX_PROMPT_CHARACTERS
+            custom_id="negative",
+            default=(request.negative or "")[:MAX_PROMPT_CHARACTERS] or None,
+            required=False,
+            max_length=MAX_PROMPT_CHARACTERS,
         )
         self.seed: ui.TextInput[ChangeForm] = ui.TextInput(
             custom_id="seed", default=str(request.seed), required=False, max_length=20
@@ -56,29 +60,17 @@ class ChangeForm(PersistentForm):
             self.add_item(ui.Label(text=text, description=description, component=field))
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
-        old, limits = self._request, self._services.limits
-        checked = checked_request(
-            prompt=self.prompt.value,
-            identities=old.identities,
-            limits=limits,
-            fresh_seed=fresh_seed(),
-            style=old.style,
-            aspect=old.aspect,
-            steps=min(old.steps, limits.max_steps),
-            guidance=old.guidance,
-            seed=_whole_number(self.seed.value),
-            count=min(old.count, limits.max_pictures),
-            negative=self.negative.value,
-            guild_id=interaction.guild_id,
-            quality=old.quality,
-            style_strength=old.style_strength,
-            lora=old.lora,
+        seed = _whole_number(self.seed.value)
+        changed = self._drawing.changed(
+            self._request, prompt=self.prompt.value, negative=self.negative.value, seed=seed
         )
         await interaction.response.defer(thinking=True)
-        await self._services.jobs().accept(interaction, checked)
+        await self._drawing.draw_again(interaction, changed)
 
 
 class KeepForm(PersistentForm):
+    """A form with a name for a prompt."""
+
     def __init__(self, prompts: PromptStore, prompt: str) -> None:
         super().__init__(title=gettext("Keep this prompt"))
         self._prompts = prompts
@@ -86,7 +78,7 @@ class KeepForm(PersistentForm):
         self.prompt: ui.TextInput[KeepForm] = ui.TextInput(
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
-            default=prompt,
+            default=prompt[:MAX_PROMPT_CHARACTERS],
             max_length=MAX_PROMPT_CHARACTERS,
         )
         self.add_item(ui.Label(text=gettext("Name"), component=self.name))
@@ -98,6 +90,8 @@ class KeepForm(PersistentForm):
 
 
 class ReportForm(PersistentForm):
+    """A form with what is wrong with a picture."""
+
     def __init__(self, reports: Reports, record: JobRecord) -> None:
         super().__init__(title=gettext("Report this picture"))
         self._reports, self._record = reports, record

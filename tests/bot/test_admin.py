@@ -7,7 +7,7 @@ import threading
 import simcord
 
 from bot.services.admission import blocked_word
-from storage import Rules
+from storage import Rules, ServerStore
 from tests.support.server import Server, drawn
 
 
@@ -82,7 +82,7 @@ async def test_a_member_has_only_so_many_open_jobs(
     hold.set()
     await server.quiet()
     assert "Nothing is waiting" in (await server.command(server.ada, "queue")).content
-    assert "any number" in (await server.command(chief, "admin limit")).content
+    assert "as many as the bot allows" in (await server.command(chief, "admin limit")).content
 
 
 async def test_only_the_operator_drains(server: Server, chief: simcord.MemberActor) -> None:
@@ -93,7 +93,7 @@ async def test_only_the_operator_drains(server: Server, chief: simcord.MemberAct
     assert "about to be restarted" in (await imagine(server)).content
     assert "again" in (await server.command(chief, "admin drain", off=True)).content
     assert len((await imagine(server)).attachments) == 1
-    assert "done: 1" in (await server.command(chief, "admin stats")).content
+    assert "delivered: 1" in (await server.command(chief, "admin stats")).content
 
 
 async def test_roles_have_limits_of_their_own(
@@ -137,4 +137,4 @@ async def test_who_does_not_manage_the_server_is_refused_even_where_discord_show
     server.env.guild.set_command_permissions(admin, {server.ada: True})
     refused = await server.command(server.ada, "admin pause")
     assert refused.content == "You may not use this command here."
-    assert not (await server.bot.jobs.gate.servers.rules(server.env.guild.id)).is_paused
+    assert not (await ServerStore(server.bot.database).rules(server.env.guild.id)).is_paused

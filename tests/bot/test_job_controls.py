@@ -10,10 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import simcord
 from PIL import Image
 
 from bot.app import PhotoMakerBot
 from bot.services import job_messages as replies
+from bot.views.job_controls import moved_strength
 from photomaker_core.loading.photomaker import PhotoMaker
 from tests.support.server import Server, click, drawn, rows, says, settings
 
@@ -44,9 +46,10 @@ async def test_a_job_is_cancelled_while_the_model_still_loads(
 
     await server.restart(PhotoMakerBot(settings(tmp_path), load=load))
     drawing = asyncio.create_task(server.ada.slash(server.channel, "imagine", prompt="a man img"))
+    while not (jobs := rows(tmp_path, "SELECT id FROM jobs")):  # noqa: ASYNC110 - nobody announces a row
+        await asyncio.sleep(0.05)
     await asyncio.sleep(0.3)
-    (job,) = rows(tmp_path, "SELECT id FROM jobs")
-    assert server.bot.jobs.cancel(int(str(job[0])))
+    assert server.bot.jobs.cancel(int(str(jobs[0][0])))
     may_load.set()
     waiting = await drawing
     await server.quiet()
@@ -136,7 +139,7 @@ async def test_a_picture_whose_person_was_deleted_is_not_drawn_again(server: Ser
     await server.command(server.ada, "identity delete", name="newton")
     result = await click(server, server.ada, first, "Again")
     assert result.response is not None
-    assert "does not exist any more" in result.response.content
+    assert "cannot be drawn here any more" in result.response.content
 
 
 async def test_a_picture_that_is_not_known_says_so(server: Server, tmp_path: Path) -> None:
@@ -208,6 +211,40 @@ async def test_more_like_the_person_and_more_style(server: Server) -> None:
     none = await click(server, server.ada, person.response, "More like them")
     assert none.response is not None
     assert "cannot go further" in says(await click(server, server.ada, none.response, "More like them"))
+
+
+@pytest.mark.parametrize(
+    ("strength", "difference", "moved"),
+    [(20, 15, 35), (60, 15, 65), (65, 15, None), (80, 15, None), (80, -10, 70), (5, -10, 0), (0, -10, None)],
+)
+def test_style_strength_never_moves_the_other_way(strength: float, difference: float, moved: float | None) -> None:
+    assert moved_strength(strength, difference) == moved
+
+
+async def test_more_style_beyond_the_end_draws_nothing(server: Server) -> None:
+    first = await drawn(server, style_strength=80)
+    assert "cannot go further" in says(await click(server, server.ada, first, "More style"))
+    less = await click(server, server.ada, first, "More like them")
+    assert less.response is not None
+    assert "style strength 70 %" in less.response.content
+
+
+async def test_a_variation_drawn_again_keeps_the_style_strength_that_was_asked_for(server: Server) -> None:
+    first = await drawn(server, steps=10, style_strength=40)
+    varied = await click(server, server.ada, first, "Vary a little")
+    assert varied.response is not None
+    assert "style strength" not in varied.response.content
+    again = await click(server, server.ada, varied.response, "Again")
+    assert again.response is not None
+    assert "style strength 40 %" in again.response.content
+
+
+async def test_a_moderator_deletes_what_is_kept_of_a_picture_too(
+    server: Server, chief: simcord.MemberActor, tmp_path: Path
+) -> None:
+    first = await drawn(server)
+    await click(server, chief, first, "Delete")
+    assert rows(tmp_path, "SELECT * FROM results") == []
 
 
 async def test_a_picture_is_sent_as_a_direct_message(server: Server) -> None:

@@ -40,7 +40,7 @@ def test_shares(people: int, balance: int | None, weights: str | None, shares: l
 @pytest.mark.parametrize(
     ("people", "balance", "weights"),
     [(2, 101, None), (3, 50, None), (2, None, "1"), (2, None, "a b"), (2, None, "0 0"), (2, None, "-1 2"),
-     (2, None, "nan 1"), (2, None, "inf 1")],
+     (2, None, "nan 1"), (2, None, "inf 1"), (2, None, "1e308 1e308")],
 )  # fmt: skip
 def test_shares_that_make_no_sense(people: int, balance: int | None, weights: str | None) -> None:
     with pytest.raises(SettingsError):

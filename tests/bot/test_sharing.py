@@ -30,7 +30,7 @@ async def test_a_shared_identity_is_drawn_until_it_is_taken_back(server: Server)
     again = await server.bob.click(drawn, label="Again")
     await server.quiet()
     assert again.response is not None
-    assert "does not exist any more" in again.response.content
+    assert "cannot be drawn here any more" in again.response.content
     assert "not shared" in (await server.command(server.ada, "identity unshare", name="newton")).content
 
 
@@ -44,7 +44,9 @@ async def test_sharing_with_the_server_lets_everybody_draw_and_ones_own_comes_fi
     await server.add(server.bob, "newton", upload(9))
     own = await server.command(server.bob, "imagine", prompt="a man img", identity="Newton", seed=1)
     assert await shared.attachments[0].read() != await own.attachments[0].read()
-    mixed = await server.command(server.bob, "mix", id1="newton", id2="shared:1", prompt="a man img")
+    own_choice, shared_choice = await server.bob.autocomplete(server.channel, "mix", "id2", "newton")
+    assert own_choice["value"] == "newton"
+    mixed = await server.command(server.bob, "mix", id1="newton", id2=shared_choice["value"], prompt="a man img")
     assert len(mixed.attachments) == 1
     assert (
         "other than you"
