@@ -43,6 +43,7 @@ _MEMBERS_ERRORS = {
     "NotFoundError",
     "PhotoError",
     "PromptError",
+    "ReportError",
     "RequestFormatError",
     "SettingsError",
     "StorageError",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import pytest
 import simcord
 import torch
 from simcord import interactions
+from simcord.backend.errors import BackendError
+from simcord.http import router
 
+from tests.support import discord_rules
 from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -31,6 +35,8 @@ from tests.support.server import Server, settings  # noqa: E402
 
 quiet_libraries()
 
+_INVALID_FORM_BODY = 50035
+
 
 @pytest.fixture(autouse=True)
 def _logs_go_where_they_went() -> Iterator[None]:
@@ -38,6 +44,37 @@ def _logs_go_where_they_went() -> Iterator[None]:
     before = list(logging.root.handlers)
     yield
     logging.root.handlers[:] = before
+
+
+@pytest.fixture(autouse=True)
+def _discord_takes_every_request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever the bot sends is held against Discord's rules, also where it hides that it was refused.
+
+    The requests are looked at in the end: checking takes longer than the bot's loop may be kept waiting.
+    """
+    sent: list[discord_rules.Request] = []
+    refused: list[str] = []
+    answer = router.dispatch
+
+    def recorded(backend: Any, method: str, path: str, *, files: Sequence[Any] | None = None, **rest: Any) -> Any:
+        sizes = tuple((file.filename, file.fp.seek(0, os.SEEK_END)) for file in files or ())
+        for file in files or ():
+            file.fp.seek(0)
+        request = discord_rules.Request(method, path, copy.deepcopy(rest.get("json")), sizes)
+        sent.append(request)
+        try:
+            return answer(backend, method, path, files=files, **rest)
+        except BackendError as error:
+            if error.code == _INVALID_FORM_BODY:
+                refused.append(f"{request}: {error}")
+            raise
+
+    monkeypatch.setattr(router, "dispatch", recorded)
+    yield
+    requests = sent if discord_rules.is_described() else []
+    complaints = [*refused, *(one for request in requests for one in discord_rules.complaints(request))]
+    if complaints:
+        pytest.fail("Discord would refuse:\n" + "\n".join(complaints))
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,9 @@ from discord.ext import commands
 from bot.cogs.options import shared_options
 from bot.domain.draw_request import DrawRequest, Limits, RequestFormatError
 from bot.domain.identity_names import shown
-from bot.i18n.catalogue import gettext, ngettext, spoken
+from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation import messages
+from bot.presentation.errors import sentence_of
 from bot.services.drawing import DrawingService
 from bot.services.jobs import JobService
 from bot.views.history_page import HistoryPage
@@ -80,7 +81,7 @@ class AccountCommands(commands.Cog):
             try:
                 person = shown((await self._drawing.person(interaction, None)).name)
             except NotFoundError as error:
-                person = spoken(error)
+                person = sentence_of(error)
         defaults = await self._drawing.defaults(interaction)
         most = gettext(
             "Up to {pictures} pictures a job and {steps} steps. Choose the person with `/identity default`.",
@@ -105,4 +106,4 @@ def _queued(job: QueuedJob, done: float | None) -> str:
     try:
         return messages.own_job(DrawRequest.from_json(job.request), state)
     except RequestFormatError as error:
-        return f"- {spoken(error)}"
+        return f"- {sentence_of(error)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -12,9 +12,10 @@ from discord.ext import commands
 
 from bot.cogs.options import matching, shared_options
 from bot.domain.draw_request import Limits
+from bot.domain.member_text import cleaned, escaped
 from bot.domain.stored_settings import usable_defaults
 from bot.i18n.catalogue import gettext, ngettext
-from bot.presentation.messages import duration, listing
+from bot.presentation.messages import duration, enumeration, listing
 from bot.services.admission import AdmissionPolicy
 from bot.services.jobs import JobService
 from photomaker_core.errors import SettingsError, UserError
@@ -23,6 +24,7 @@ from storage import JobStore, Preferences, Rules, ServerStore
 T = TypeVar("T")
 _MAX_WORDS: Final = 200
 _MAX_WORD_CHARACTERS: Final = 60
+_SHOWN_CHARACTERS: Final = 300
 _BOTS_LIMIT: Final = "as many as the bot allows"
 
 
@@ -59,7 +61,7 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     @app_commands.command(description="Block a word in prompts, or allow it again")
     @app_commands.describe(word="A word or a phrase; it is matched whole, in any case")
     async def word(self, interaction: discord.Interaction, word: str) -> None:
-        word = " ".join(word.split()).casefold()
+        word = cleaned(word).casefold()
         if not 1 <= len(word) <= _MAX_WORD_CHARACTERS:
             raise SettingsError("A word has between 1 and {most} characters.", most=_MAX_WORD_CHARACTERS)
 
@@ -199,7 +201,7 @@ def _toggled(values: tuple[T, ...], value: T) -> tuple[T, ...]:
 def _shown(rules: Rules) -> list[str]:
     return [
         gettext("Drawing is **paused**.") if rules.is_paused else gettext("Drawing is on."),
-        gettext("Channels: {channels}", channels=", ".join(f"<#{one}>" for one in rules.channels) or gettext("all")),
+        gettext("Channels: {channels}", channels=_listed([f"<#{one}>" for one in rules.channels]) or gettext("all")),
         gettext("Open jobs of a member: {number}", number=_jobs_allowed(rules)),
         gettext("Pictures of a member in 24 hours: {number}", number=rules.pictures_a_day or gettext(_BOTS_LIMIT)),
         gettext(
@@ -211,15 +213,25 @@ def _shown(rules: Rules) -> list[str]:
             settings=", ".join(gettext(one) for one in (rules.style, rules.aspect, rules.quality) if one)
             or gettext("the bot’s own settings"),
         ),
-        gettext("Forbidden LoRAs: {names}", names=_listed(rules.forbidden_loras)),
-        gettext("Blocked words: {words}", words=_listed(rules.blocked_words)),
+        gettext(
+            "Forbidden LoRAs: {names}",
+            names=_names(rules.forbidden_loras),
+        ),
+        gettext(
+            "Blocked words: {words}",
+            words=_names(rules.blocked_words),
+        ),
     ]
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(map(discord.utils.escape_markdown, names)) or gettext("none so far")
+def _names(names: Sequence[str]) -> str:
+    return _listed([escaped(name) for name in names]) or gettext("none so far")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return enumeration(names, _SHOWN_CHARACTERS)
 
 
 def _jobs_allowed(rules: Rules) -> str:
     limits = [f"<@&{role}> {jobs}" for role, jobs in rules.role_jobs.items()]
-    return ", ".join([str(rules.open_jobs or gettext(_BOTS_LIMIT)), *limits])
+    return _listed([str(rules.open_jobs or gettext(_BOTS_LIMIT)), *limits])

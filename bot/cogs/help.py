@@ -64,7 +64,7 @@ class HelpView(PersistentView):
 
     @ui.button(label="Add a person", style=discord.ButtonStyle.primary, custom_id="photomaker:help:add")
     async def add(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:
-        await interaction.response.send_modal(AddForm(self._identities))
+        await AddForm(self._identities).open_for(interaction)
 
     @ui.button(label="Draw them in a red hat", custom_id="photomaker:help:draw")
     async def draw(self, interaction: discord.Interaction, _button: ui.Button[HelpView]) -> None:

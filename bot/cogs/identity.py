@@ -63,7 +63,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     ) -> None:
         attachments = [photo for photo in (photo1, photo2, photo3, photo4) if photo is not None]
         if not attachments or name is None or consent is None:
-            await interaction.response.send_modal(AddForm(self._identities, name, consent, attachments))
+            await AddForm(self._identities, name, consent, attachments).open_for(interaction)
             return
         await interaction.response.defer(ephemeral=True)
         name = checked_name(name)
@@ -103,7 +103,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     @app_commands.describe(name="Which of your identities")
     async def add_photos(self, interaction: discord.Interaction, name: str) -> None:
         info = await self._store.find(interaction.user.id, name)
-        await interaction.response.send_modal(PhotosForm(self._identities, info))
+        await PhotosForm(self._identities, info).open_for(interaction)
 
     @app_commands.command(name="remove-photo", description="Remove one photo of a person")
     @app_commands.describe(name="Which of your identities", number="Which photo, as /identity show counts them")

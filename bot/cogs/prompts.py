@@ -9,8 +9,9 @@ from discord.ext import commands
 from bot.cogs.options import Suggestions, WithSuggestions, choices, person_in, shared_options
 from bot.domain.draw_request import DrawOptions
 from bot.domain.identity_names import shown
+from bot.domain.member_text import quoted
 from bot.i18n.catalogue import gettext
-from bot.presentation.messages import listing, quoted
+from bot.presentation.messages import listing
 from bot.services.drawing import DrawingService
 from bot.services.prompt_library import keep_prompt
 from storage import PromptStore

@@ -12,9 +12,9 @@ from discord import app_commands, ui
 from discord.ext import commands
 
 from bot.cogs.options import Suggestions
+from bot.domain.member_text import quoted
 from bot.i18n.catalogue import gettext
 from bot.presentation.errors import sentence_for
-from bot.presentation.messages import quoted
 from bot.services.style_samples import StyleSamples
 from bot.views.persistent import without_listener
 from photomaker_core.presets.styles import STYLES

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from bot.config import TURBO
+from bot.domain.member_text import cleaned
 from bot.i18n.catalogue import ENGLISH, gettext
 from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.errors import PromptError, SettingsError, UserError
@@ -190,10 +191,10 @@ def checked_request(
 
     Raises :class:`PromptError` or :class:`SettingsError` with a sentence for the member.
     """
-    _check_length(options.prompt, _PROMPT_TOO_LONG)
-    negative = (options.negative or "").strip() or None
+    prompt = checked_prompt(options.prompt)
+    negative = cleaned(options.negative or "") or None
     _check_length(negative or "", _NEGATIVE_TOO_LONG)
-    placed = place_trigger(options.prompt, DEFAULT_TRIGGER_WORD)
+    placed = place_trigger(prompt, DEFAULT_TRIGGER_WORD)
     quality = options.quality or DEFAULT_QUALITY
     steps, guidance, scheduler = usual_steps(quality, limits)
     steps = steps if options.steps is None else options.steps
@@ -232,6 +233,13 @@ def checked_request(
     )
 
 
+def checked_prompt(text: str) -> str:
+    """A prompt in its normal form; raises :class:`PromptError` for one that is too long."""
+    prompt = cleaned(text)
+    _check_length(prompt, _PROMPT_TOO_LONG)
+    return prompt
+
+
 def usual_steps(quality: str, limits: Limits) -> tuple[int, float, str]:
     """Steps, guidance scale and scheduler of a quality; raises :class:`SettingsError` where it is not available."""
     if quality not in QUALITIES:
@@ -246,12 +254,11 @@ def usual_steps(quality: str, limits: Limits) -> tuple[int, float, str]:
 
 def _note_on_the_person(prompt: str, placed: str) -> tuple[str, ...]:
     """A sentence that names the word taken for the person, where it does not stand right before a typed trigger."""
-    typed = " ".join(prompt.split())
     taken = re.search(rf"(\w[\w'’-]*)\W*(?<!\w){DEFAULT_TRIGGER_WORD}(?!\w)", placed)
-    if taken is None or re.search(rf"(?<!\w){DEFAULT_TRIGGER_WORD}(?!\w)", typed, re.IGNORECASE) is None:
+    if taken is None or re.search(rf"(?<!\w){DEFAULT_TRIGGER_WORD}(?!\w)", prompt, re.IGNORECASE) is None:
         return ()
     word = taken[1]
-    if re.search(rf"(?<!\w){re.escape(word)} {DEFAULT_TRIGGER_WORD}(?!\w)", typed, re.IGNORECASE):
+    if re.search(rf"(?<!\w){re.escape(word)} {DEFAULT_TRIGGER_WORD}(?!\w)", prompt, re.IGNORECASE):
         return ()
     return (gettext("I took “{word}” for the person.", word=word),)
 

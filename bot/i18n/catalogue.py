@@ -1,8 +1,8 @@
-"""The language in which a member is answered: that of their Discord, where there is a catalogue for it.
+"""Translations: members are answered in the language of their Discord, where there is a catalogue for it.
 
 The sentences in the code are English, and the keys of the catalogues (GNU gettext, ``bot/i18n/translations/*.po``). The
 language is a context variable: set where an interaction arrives, carried by its task, and kept in a job's request for
-what is said about the job later.
+later messages about the job.
 """
 
 from __future__ import annotations
@@ -51,29 +51,24 @@ def ngettext(one: str, many: str, number: int, /, **values: object) -> str:
     return _catalogue(_language.get()).ngettext(one, many, number).format(number=number, **values)
 
 
-def spoken(error: Spoken) -> str:
-    """What an error says, in the member's language."""
-    return gettext(error.sentence, **error.values)
-
-
 def current() -> str:
-    """The language of what is said now."""
+    """The language of this task's sentences."""
     return _language.get()
 
 
 def answer_in_language_of(interaction: discord.Interaction) -> None:
-    """From here on, what this task says is in the language of the member's Discord."""
+    """Set the language of this task's sentences to that of the member's Discord."""
     _language.set(language_of(interaction.locale))
 
 
 def language_of(locale: discord.Locale | None) -> str:
-    """The language in which there are texts for a locale."""
+    """The language for a locale: English where there is no catalogue for it."""
     return ENGLISH if locale is None else LANGUAGES.get(locale, ENGLISH)
 
 
 @contextlib.contextmanager
 def speaking(language: str) -> Iterator[None]:
-    """Within it, everything is said in ``language``."""
+    """Set the language of all sentences within the block."""
     token = _language.set(language)
     try:
         yield

@@ -1,26 +1,33 @@
-"""The one place where errors become sentences for members."""
+"""Errors as sentences for members. Every command, view and form comes here."""
 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
+from typing import Final
 
 import discord
 from discord import app_commands
 
-from bot.i18n.catalogue import answer_in_language_of, gettext, spoken
+from bot.domain.member_text import quoted
+from bot.i18n.catalogue import Spoken, answer_in_language_of, gettext
 from photomaker_core.errors import UserError
 from storage import StorageError
 
 log = logging.getLogger(__name__)
 
+_SHOWN_VALUE: Final = 300
+_MENTIONS: Final = re.compile(r"<[@#][!&]?\d+>(?:, <[@#][!&]?\d+>)*")
+"""The bot's own words: rules name their channels and members so."""
+
 
 def sentence_for(error: BaseException, doing: str) -> str:
-    """What the member reads: the error's own sentence, or an apology with a reference id that the log has."""
+    """The sentence that the member reads: the error's own, or an apology with a reference id that the log has."""
     if isinstance(error, app_commands.CommandInvokeError | app_commands.TransformerError) and error.__cause__:
         error = error.__cause__
     if isinstance(error, UserError | StorageError):
-        return spoken(error)
+        return sentence_of(error)
     if isinstance(error, app_commands.CheckFailure):
         return gettext("You may not use this command here.")
     reference = secrets.token_hex(4)
@@ -29,6 +36,15 @@ def sentence_for(error: BaseException, doing: str) -> str:
         "Sorry, something went wrong on my side. If you tell the operator, give this reference: `{reference}`",
         reference=reference,
     )
+
+
+def sentence_of(error: Spoken) -> str:
+    """An error's sentence in the member's language; the values in it may be what somebody typed."""
+    shown = {
+        name: quoted(value, _SHOWN_VALUE) if isinstance(value, str) and not _MENTIONS.fullmatch(value) else value
+        for name, value in error.values.items()
+    }
+    return gettext(error.sentence, **shown)
 
 
 async def say(interaction: discord.Interaction, sentence: str) -> None:

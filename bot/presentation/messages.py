@@ -1,4 +1,4 @@
-"""What the bot says: lists, and a job's waiting, drawing, result and settings, within Discord's limits."""
+"""Sentences about jobs, and lists, within Discord's limits: waiting, drawing, result, settings, history."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import discord
 
 from bot.domain.draw_request import DEFAULT_QUALITY, DEFAULT_STYLE_STRENGTH, DrawRequest
 from bot.domain.identity_names import shown
+from bot.domain.member_text import quoted
 from bot.i18n.catalogue import gettext, ngettext
 from storage import JobRecord
 
@@ -16,6 +17,9 @@ MESSAGE_LIMIT: Final = 2000
 _BAR_CELLS: Final = 12
 _SHOWN_PROMPT: Final = 700
 _SHOWN_REST: Final = 250
+_SHOWN_NOTE: Final = 150
+_ROOM_FOR_A_MENTION: Final = 40
+"""A result that comes late begins with the member's mention."""
 
 
 def listing(lines: Sequence[str]) -> str:
@@ -36,6 +40,16 @@ def listing(lines: Sequence[str]) -> str:
 def and_more(lines: int) -> str:
     """The last line of a list that is longer than what is shown."""
     return gettext("… and {number} more", number=lines)
+
+
+def enumeration(items: Sequence[str], limit: int) -> str:
+    """As many items as ``limit`` characters hold, between commas, and how many more there are."""
+    kept = ", ".join(items)
+    number = len(items)
+    while len(kept) > limit:
+        number -= 1
+        kept = ", ".join([*items[:number], and_more(len(items) - number)])
+    return kept
 
 
 def waiting(jobs_before: int, expected_s: float | None) -> str:
@@ -82,17 +96,20 @@ def drawing(request: DrawRequest, step: int, steps: int, elapsed_s: float) -> st
 
 
 def result(request: DrawRequest, dropped_text: str) -> str:
-    lines = [f"“{quoted(request.prompt, _SHOWN_PROMPT)}”", f"{people(request)} · {settings(request)}"]
+    """The prompt, the people, the settings and what the member should know; the prompt is shortened to make room."""
+    lines = [f"{people(request)} · {settings(request)}"]
     if request.trigger_inserted:
         told = gettext(
             "I put the trigger word `img` after the word for the person; next time you can write it yourself."
         )
         lines.append(f"-# {told}")
-    lines += [f"-# {_escaped(note)}" for note in request.notes]
+    lines += [f"-# {quoted(note, _SHOWN_NOTE)}" for note in request.notes]
     if dropped_text:
         unseen = quoted(dropped_text, _SHOWN_REST)
         lines.append(f"-# {gettext('The prompt is too long; the model did not see: “{text}”', text=unseen)}")
-    return "\n".join(lines)
+    rest = "\n".join(lines)
+    room = MESSAGE_LIMIT - _ROOM_FOR_A_MENTION - len(rest) - len("“”\n")
+    return f"“{quoted(request.prompt, min(_SHOWN_PROMPT, room))}”\n{rest}"
 
 
 def settings(request: DrawRequest) -> str:
@@ -109,7 +126,7 @@ def settings(request: DrawRequest) -> str:
     if request.style != "None":
         parts.append(gettext(request.style))
     if request.lora:
-        parts.append(f"LoRA {_escaped(request.lora)}")
+        parts.append(f"LoRA {quoted(request.lora, _SHOWN_NOTE)}")
     if request.quality != DEFAULT_QUALITY:
         parts.append(gettext("quality: {quality}", quality=gettext(request.quality)))
     if request.style_strength != DEFAULT_STYLE_STRENGTH and request.denoise_strength == 1:
@@ -128,16 +145,3 @@ def people(request: DrawRequest) -> str:
         return shown(request.identities[0].name)
     total = sum(share.weight for share in request.identities)
     return " + ".join(f"{shown(share.name)} {share.weight / total:.0%}" for share in request.identities)
-
-
-def quoted(text: str, limit: int) -> str:
-    """A member's words with markdown and mentions made harmless, in at most ``limit`` characters."""
-    shown_text = _escaped(text)
-    while len(shown_text) > limit:
-        text = text[: len(text) - max(1, (len(shown_text) - limit) // 2)]
-        shown_text = f"{_escaped(text)}…"
-    return shown_text
-
-
-def _escaped(text: str) -> str:
-    return discord.utils.escape_mentions(discord.utils.escape_markdown(text))

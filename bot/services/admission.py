@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from bot.domain.draw_request import DrawRequest
+from bot.domain.member_text import first_word_in
 from bot.services.draw_contexts import DrawContext
 from photomaker_core.errors import UserError
 from storage import JobLimits, Rules
@@ -47,12 +47,8 @@ class AdmissionPolicy:
 
 
 def blocked_word(rules: Rules, texts: Sequence[str]) -> str | None:
-    """The first of the blocked words that occurs as a whole word, in any case, in any of ``texts``."""
-    for word in rules.blocked_words:
-        pattern = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
-        if any(pattern.search(text) for text in texts):
-            return word
-    return None
+    """The first of the blocked words that occurs as a whole word, however it is spelt, in any of ``texts``."""
+    return first_word_in(rules.blocked_words, texts)
 
 
 def _lower(one: int | None, other: int | None) -> int | None:

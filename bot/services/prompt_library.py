@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from bot.domain.draw_request import MAX_PROMPT_CHARACTERS
+from bot.domain.draw_request import checked_prompt
 from bot.domain.identity_names import checked_name, shown
 from bot.i18n.catalogue import gettext
 from photomaker_core.conditioning.prompt_tokens import place_trigger
-from photomaker_core.errors import PromptError
 from storage import PromptStore
 
 
 async def keep_prompt(prompts: PromptStore, user_id: int, name: str, prompt: str) -> str:
     """Keep a prompt; returns what to tell the member. Raises :class:`UserError` or :class:`StorageError`."""
-    name, prompt = checked_name(name), prompt.strip()
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise PromptError(
-            "The prompt is {length} characters long; at most {most} are possible.",
-            length=len(prompt),
-            most=MAX_PROMPT_CHARACTERS,
-        )
+    name, prompt = checked_name(name), checked_prompt(prompt)
     place_trigger(prompt)
     replaced = await prompts.save(user_id, name, prompt)
     if replaced:

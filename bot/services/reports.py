@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
 
 import discord
 
+from bot.domain.member_text import block_quote, cleaned_lines
 from bot.i18n.catalogue import gettext, language_of, speaking
-from bot.presentation.messages import quoted
+from photomaker_core.errors import UserError
 from storage import JobRecord, ServerStore
 
 log = logging.getLogger(__name__)
 
-_SHOWN_CHARACTERS = 500
+MOST_IN_AN_HOUR: Final = 5
+_HOUR_S: Final = 3600.0
+_MOST_REMEMBERED: Final = 50_000
+_SHOWN_CHARACTERS: Final = 1500
+
+
+class ReportError(UserError):
+    """A member reports too much."""
 
 
 class Reports:
-    """Hands reports on."""
+    """Hands reports on: each picture once for each member, and few an hour.
 
-    def __init__(self, servers: ServerStore) -> None:
-        self._servers = servers
+    Both are remembered in memory. A restart forgets them, so a member can file a report again after one; the
+    moderators see who it is.
+    """
+
+    def __init__(self, servers: ServerStore, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._servers, self._now_s = servers, now_s
+        self._times_s: dict[int, deque[float]] = {}
+        self._reported: dict[tuple[int, int], None] = {}
 
     async def report(self, interaction: discord.Interaction, record: JobRecord, reason: str) -> str:
-        """Report the message under which the interaction happened; returns what to tell the member."""
+        """Report the message under which the interaction happened; returns the sentence for the member.
+
+        Raises :class:`ReportError` for a second report of one picture, and for too many in an hour.
+        """
+        self._count(interaction.user.id, record.id)
         message = interaction.message
         link = message.jump_url if message is not None else f"job {record.id}"
-        log.warning("user %d reports job %d by user %d: %s", interaction.user.id, record.id, record.user_id, reason)
+        log.warning(
+            "user %d reports job %d by user %d: %s",
+            interaction.user.id,
+            record.id,
+            record.user_id,
+            " / ".join(cleaned_lines(reason)),
+        )
         channel_id = None
         if interaction.guild_id is not None:
             channel_id = (await self._servers.rules(interaction.guild_id)).report_channel
@@ -38,7 +66,7 @@ class Reports:
                 link=link,
                 author=f"<@{record.user_id}>",
             )
-        text = f"{told}\n> {quoted(reason, _SHOWN_CHARACTERS)}"
+        text = f"{told}\n{block_quote(reason, _SHOWN_CHARACTERS)}"
         try:
             channel = interaction.client.get_partial_messageable(channel_id)
             await channel.send(text, allowed_mentions=discord.AllowedMentions.none())
@@ -46,3 +74,23 @@ class Reports:
             log.warning("the report channel %d cannot be written to", channel_id, exc_info=True)
             return gettext("The moderators' channel cannot be reached; the bot's operator has your report.")
         return gettext("Reported to the moderators.")
+
+    def _count(self, user_id: int, job_id: int) -> None:
+        """Remember a report, in one go: a member's next one waits for nothing and must find it."""
+        if (user_id, job_id) in self._reported:
+            raise ReportError("You have reported this picture already.")
+        now_s = self._now_s()
+        recent = deque(time_s for time_s in self._times_s.pop(user_id, ()) if now_s - time_s < _HOUR_S)
+        self._times_s[user_id] = recent
+        if len(recent) >= MOST_IN_AN_HOUR:
+            raise ReportError(
+                "You have reported {number} pictures within an hour, which is the most. "
+                "Please write to the moderators yourself.",
+                number=len(recent),
+            )
+        recent.append(now_s)
+        self._reported[user_id, job_id] = None
+        if len(self._reported) > _MOST_REMEMBERED:
+            del self._reported[next(iter(self._reported))]
+        if len(self._times_s) > _MOST_REMEMBERED:
+            del self._times_s[next(iter(self._times_s))]

@@ -11,9 +11,9 @@ import discord
 from discord import ui
 
 from bot.domain.draw_request import DrawRequest, RequestFormatError
-from bot.i18n.catalogue import answer_in_language_of, gettext, spoken
+from bot.i18n.catalogue import answer_in_language_of, gettext
 from bot.presentation import messages
-from bot.presentation.errors import say, sentence_for
+from bot.presentation.errors import say, sentence_for, sentence_of
 from bot.views.persistent import without_listener
 from storage import JobStore, PastJob
 
@@ -49,7 +49,7 @@ class HistoryPage(ui.LayoutView):
         try:
             text = messages.past_job(past.record, DrawRequest.from_json(past.record.request), _SHOWN_PROMPT)
         except RequestFormatError as error:
-            text = spoken(error)
+            text = sentence_of(error)
         if past.thumbnail is None:
             return ui.TextDisplay(text)
         name = f"thumbnail-{past.record.id}.jpg"

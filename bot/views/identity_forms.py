@@ -13,6 +13,7 @@ from discord.ext import commands
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from bot.domain.identity_names import MAX_NAME_CHARACTERS, shown
+from bot.domain.member_text import code_span
 from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation.image_files import encode_photo_sheet
 from bot.services.identities import MAX_PHOTOS, AddedPhotos, IdentityService, Upload
@@ -133,7 +134,7 @@ class SaveAsIdentity(commands.Cog):
         attachments = [one for one in (*message.attachments, *forwarded) if _may_be_picture(one)]
         if not attachments:
             raise PhotoError(_NO_PICTURE)
-        await interaction.response.send_modal(SaveForm(self._identities, attachments=attachments))
+        await SaveForm(self._identities, attachments=attachments).open_for(interaction)
 
 
 _NO_PICTURE: Final = "This message has no picture attached."
@@ -193,7 +194,7 @@ async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:
     if not can_find_faces():
         told = gettext("Faces were not looked for: the bot's operator has not installed the extra `faces`.")
         lines.append(f"-# {told}")
-    example = f"`/imagine prompt: a person img in a red hat identity: {info.name}`"
+    example = code_span(f"/imagine prompt: a person img in a red hat identity: {info.name}")
     lines.append(gettext("This is what the model sees. Try: {command}", command=example))
     sheet = await asyncio.to_thread(_seen_by_model, added.photos, added.reports)
     return "\n".join(lines), discord.File(io.BytesIO(sheet), "seen-by-the-model.jpg")

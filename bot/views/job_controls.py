@@ -120,7 +120,7 @@ class _DoneView(_JobView):
     async def change(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """Open a form with the prompt, the negative prompt and the seed."""
         record = await self._own_job(interaction)
-        await interaction.response.send_modal(ChangeForm(self._services.drawing, _whole(record)))
+        await ChangeForm(self._services.drawing, _whole(record)).open_for(interaction)
 
     @ui.button(label="More like them", custom_id="photomaker:person", row=0)
     async def more_person(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
@@ -178,12 +178,12 @@ class _DoneView(_JobView):
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """Open a form with a name for the prompt; anybody may keep anybody's prompt."""
         record = await self._job(interaction)
-        await interaction.response.send_modal(KeepForm(self._services.prompts, _whole(record).prompt))
+        await KeepForm(self._services.prompts, _whole(record).prompt).open_for(interaction)
 
     @ui.button(label="Report", emoji="🚩", custom_id="photomaker:report", row=3)
     async def report(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """Open a form for what is wrong with the picture; anybody may report."""
-        await interaction.response.send_modal(ReportForm(self._services.reports, await self._job(interaction)))
+        await ReportForm(self._services.reports, await self._job(interaction)).open_for(interaction)
 
     async def _with_strength(self, interaction: discord.Interaction, difference: float) -> None:
         request = _whole(await self._own_job(interaction))

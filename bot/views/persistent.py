@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import discord
 from discord import ui
@@ -41,20 +42,35 @@ class PersistentView(ui.View):
 
 
 class PersistentForm(ui.Modal):
-    """A form. Its texts are given in the member's language."""
+    """A form. Its texts are given in the member's language.
+
+    Discord tells nobody that a form was dismissed. A member can have one open at a time, so the one before is
+    forgotten when they open the next, and the last one after :data:`FORM_TIMEOUT_S`.
+    """
+
+    _last_opened: ClassVar[WeakValueDictionary[int, PersistentForm]] = WeakValueDictionary()
 
     def __init__(self, title: str) -> None:
         super().__init__(title=title, timeout=FORM_TIMEOUT_S)
+
+    async def open_for(self, interaction: discord.Interaction) -> None:
+        """Show the form to the member as the answer to their command or click."""
+        dismissed = self._last_opened.pop(interaction.user.id, None)
+        if dismissed is not None:
+            dismissed.stop()
+        await interaction.response.send_modal(self)
+        self._last_opened[interaction.user.id] = self
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         answer_in_language_of(interaction)
         return True
 
     async def on_error(self, interaction: discord.Interaction, error: Exception, /) -> None:  # type: ignore[override]
+        self.stop()
         await say(interaction, sentence_for(error, f"the form “{self.title}”"))
 
 
 def without_listener(view: V) -> V:
-    """A view that listens to nobody: discord.py would otherwise keep one in memory for every message."""
+    """Stop a view from listening: discord.py would otherwise keep one in memory for every message."""
     view.stop()
     return view
