@@ -50,6 +50,8 @@ async def until_stopped(serving: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         if not is_stopping:
             raise
+    finally:
+        exit_on_signal()
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
