@@ -35,6 +35,7 @@ Sentence = str | tuple[str, str]
 _PACKAGES = ("bot", "storage", "photomaker_core")
 _ROOT = Path(__file__).parent.parent
 _MEMBERS_ERRORS = {
+    "DrawingError",
     "DuplicatePhotoError",
     "IdentityNameError",
     "LimitReachedError",

@@ -1,1 +1,1 @@
-"""How fast the engine is, beside a plain pipeline on the same weights, in the same run."""
+"""Measurements of the engine beside a plain pipeline on the same weights, in the same run."""

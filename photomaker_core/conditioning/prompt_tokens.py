@@ -2,7 +2,7 @@
 
 The semantics are those of PhotoMaker (arXiv 2312.04461, section 3.2, and its reference code): the
 class word before the trigger is repeated once per ID token, and those places are later replaced by the
-stacked ID embedding. Called by the conditioning, and by the bot to check what a member typed.
+stacked ID embedding. Called by the conditioning, and by the bot to check a prompt before it is taken.
 
 The reference makes the trigger a token of the tokenizers. Here it is found in the text and never becomes an id, so that
 no spelling of it, typed anywhere, can reach an encoder that has no embedding for it.

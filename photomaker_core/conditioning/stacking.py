@@ -31,7 +31,7 @@ MAX_MERGE_STEP: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """All that a generation is told. ``merged`` is ``text`` where nobody in particular is drawn.
+    """The embeddings of one request. ``merged`` is ``text`` in a text-only picture.
 
     ``dropped_text`` is the end of the prompt that did not fit beside the ID tokens; ``text_loras`` those that were
     active in each text encoder.

@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import photomaker_core
 from photomaker_core.errors import PhotoError
 from photomaker_core.images.decoding_worker import read_frame, write_frame
 from photomaker_core.images.photo_decoding import MAX_UPLOAD_BYTES, PreparedPhoto, too_large
@@ -139,7 +138,7 @@ def photo_pool() -> DecodingPool:
 
 def _start() -> subprocess.Popen[bytes]:
     inherited = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    packages = str(Path(photomaker_core.__file__).parents[1])
+    packages = str(Path(__file__).parents[2])
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "photomaker_core.images.decoding_worker"],
         stdin=subprocess.PIPE,

@@ -1,6 +1,6 @@
-"""What a model needs of memory, and which memory plan fits what is free.
+"""The memory that a model needs, and the choice of the memory plan that fits what is free.
 
-What a part needs is computed, on torch's meta device, from its configuration: nobody's table of cards and no guess.
+What a part needs is computed, on torch's meta device, from its configuration, not read from a table of cards.
 Called by the loader, by ``photomaker-bot doctor`` and by the benchmark.
 """
 
@@ -31,7 +31,7 @@ _TEXT_TOKENS: Final = 77
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What the parts of a model need, in bytes: weights, and the most that is alive beside them while they run.
+    """Bytes that the parts of a model need: weights, and the most that is alive beside them while they run.
 
     ``step`` is for one guided picture; ``largest_layer`` what sequential offload has on the device at once.
     """
@@ -57,14 +57,14 @@ class Footprint:
         return self.resident(plan) + max(batch * self.step, decode, visiting)
 
     def resident(self, plan: MemoryPlan) -> int:
-        """What stays on the device between two steps."""
+        """Bytes that stay on the device between two steps."""
         if plan.offload != "none":
             return 0
         unet = {"plain": self.unet, "int8": self.int8_unet, "float8": self.float8_unet}[plan.unet_weights]
         return unet + self.vae + (0 if plan.offloads_encoders else self.encoders)
 
     def largest_batch(self, plan: MemoryPlan, free: int, limit: int) -> int:
-        """How many pictures, up to ``limit``, one UNet forward can draw within ``free`` bytes; at least one."""
+        """The most pictures, up to ``limit``, that one UNet forward can draw within ``free`` bytes; at least one."""
         usable = free * (1 - _RESERVE)
         return max((batch for batch in range(1, limit + 1) if self.peak(plan, batch) <= usable), default=1)
 
@@ -126,7 +126,7 @@ def footprint(
 
 
 def weight_bytes(*modules: nn.Module) -> int:
-    """What the weights take, quantised ones as they are kept."""
+    """Bytes of the weights, quantised ones as they are kept."""
     return sum(kept.nbytes for module in modules for one in module.parameters() for kept in _kept(one))
 
 
@@ -172,7 +172,7 @@ class _FusedAttention(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is functional.scaled_dot_product_attention:
             query, _key, value = args[:3]
-            return query.new_empty((*query.shape[:-1], value.shape[-1]))
+            return query.new_zeros((*query.shape[:-1], value.shape[-1]))
         return func(*args, **(kwargs or {}))
 
 

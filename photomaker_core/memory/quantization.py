@@ -12,12 +12,12 @@ from photomaker_core.errors import ModelError
 
 
 def has_torchao() -> bool:
-    """Whether the extra ``int8`` is installed."""
+    """True where the extra ``int8`` is installed."""
     return importlib.util.find_spec("torchao") is not None
 
 
 def has_float8(device: torch.device) -> bool:
-    """Whether the device can hold float8 numbers; Apple's cannot."""
+    """True where the device can hold float8 numbers; Apple's cannot."""
     return device.type != "mps"
 
 
@@ -39,5 +39,5 @@ def quantize_to_int8(module: nn.Module, device: torch.device) -> None:
 
 
 def is_quantized_to_int8(module: nn.Module, name: str) -> bool:
-    """Whether a layer called ``name`` is a linear one of the model itself."""
+    """True where a layer called ``name`` is a linear one of the model itself."""
     return isinstance(module, nn.Linear) and "lora_" not in name

@@ -1,4 +1,4 @@
-"""How the UNet's weights lie in memory: choices that keep the picture and may be faster on a card.
+"""Layouts of the UNet's weights in memory: choices that keep the picture and may be faster on a card.
 
 Applied by the loader before the model is placed; which of them pays depends on the hardware (docs/benchmark.md).
 """

@@ -26,7 +26,7 @@ class FaceEmbedder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the embeddings would; part of the key under which ID features are stored."""
+        """A name that changes whenever the embeddings would; part of the key under which ID features are stored."""
 
     def embed(self, photo: Image.Image) -> Tensor:
         """The embedding [512] of the largest face; raises :class:`PhotoError` when there is no face."""
@@ -55,7 +55,7 @@ class InsightFaceEmbedder:
 
     @property
     def width(self) -> int:
-        """How many numbers an embedding has."""
+        """Count the numbers of an embedding."""
         return _ARCFACE_WIDTH
 
     def embed(self, photo: Image.Image) -> Tensor:

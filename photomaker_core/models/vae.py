@@ -85,7 +85,7 @@ def _mean_latents(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
 
 
 def _can_take_float32(vae: Any) -> bool:
-    """Whether there are weights to convert: an offload of single layers keeps them out of reach."""
+    """True where there are weights to convert: an offload of single layers keeps them out of reach."""
     return vae.dtype != torch.float32 and not any(one.is_meta for one in vae.parameters())
 
 

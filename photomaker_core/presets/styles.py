@@ -1,4 +1,4 @@
-"""Style templates: what a style adds to the prompt and to the negative prompt."""
+"""Style templates: the words that a style adds to the prompt and to the negative prompt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_NEGATIVE: Final = "lowres, blurry, deformed hands, extra fingers, waterm
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """``prompt`` holds ``{prompt}`` where the member's own words go."""
+    """``prompt`` holds ``{prompt}`` where the user's own words go."""
 
     name: str
     prompt: str = "{prompt}"

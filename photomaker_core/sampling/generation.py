@@ -1,4 +1,4 @@
-"""One picture on its way: how it is to be drawn, and how far it is. Called by everything that draws."""
+"""A picture in the making: its settings and its state. Called by everything that draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from photomaker_core.sampling.schedulers import check_steps
 
 @dataclass(frozen=True, slots=True)
 class GenerationSettings:
-    """How one picture is drawn.
+    """Settings of one picture.
 
     ``width`` and ``height`` are pixels; ``style_strength_ratio`` is the percentage of the steps that
     follow the text alone, unless ``start_merge_step`` says it outright; ``guidance_scale`` of 1 or less
@@ -96,12 +96,12 @@ class GenerationSettings:
         return (self.width, self.height, self.style_loras)
 
     def guided_at(self, step: int) -> bool:
-        """Whether classifier-free guidance is on at denoising step ``step``, counted from 0."""
+        """True where classifier-free guidance is on at denoising step ``step``, counted from 0."""
         start, end = self.guidance_interval
         return self.guidance_scale > 1 and start <= step / self.steps < end
 
     def is_shallow_at(self, step: int) -> bool:
-        """Whether step ``step`` may take the UNet's deep features from an earlier one."""
+        """True where step ``step`` may take the UNet's deep features from an earlier one."""
         return step % self.cache_every != 0 and step != self.merge_step + 1
 
 
@@ -114,8 +114,11 @@ def require_finite(*numbers: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Img2ImgInit:
-    """A picture to start from, and which ``strength`` of the schedule, above 0 and up to 1, is drawn anew
-    (Meng et al. 2021, SDEdit): a little keeps the picture, 1 leaves next to nothing of it."""
+    """A picture to start from (Meng et al. 2021, SDEdit).
+
+    ``strength`` is the part of the schedule that is drawn anew, above 0 and up to 1: a little keeps the picture, 1
+    leaves next to nothing of it.
+    """
 
     picture: Image.Image
     strength: float
@@ -127,12 +130,12 @@ class Img2ImgInit:
             )
 
     def first_step(self, steps: int) -> int:
-        """Where a schedule of so many steps is entered."""
+        """The step at which a schedule of so many steps is entered."""
         return steps - steps_anew(steps, self.strength)
 
 
 def steps_anew(steps: int, strength: float) -> int:
-    """How many of a schedule's steps a change of this strength takes, at least one."""
+    """Count the steps of a schedule that a change of this strength takes, at least one."""
     return max(1, round(steps * strength))
 
 
@@ -145,7 +148,7 @@ class Branch(Enum):
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One picture on its way; ``latents`` [1, C, h, w] are kept in float32 between steps.
+    """A picture in the making; ``latents`` [1, C, h, w] are kept in float32 between steps.
 
     ``denoised`` is the last step's estimate of the clean latents, or ``latents`` before the first; ``guidance_delta``
     the positive prediction minus the negative one when that was computed last; ``cached_deep_features`` the UNet's
@@ -170,7 +173,7 @@ class Generation:
 
     @property
     def needs_negative(self) -> bool:
-        """Whether the next step computes the negative branch: as the first that is guided, where the identity is
+        """True where the next step computes the negative branch: as the first that is guided, where the identity is
         merged in, and every so many steps."""
         settings, step = self.settings, self.steps_done
         if not settings.guided_at(step):
@@ -179,7 +182,7 @@ class Generation:
 
     @property
     def branches(self) -> tuple[Branch, ...]:
-        """What the next step computes."""
+        """The branches that the next step computes."""
         return (Branch.POSITIVE, Branch.NEGATIVE) if self.needs_negative else (Branch.POSITIVE,)
 
     def cached_deep_features_at(self, branch: Branch) -> Tensor | None:
@@ -187,7 +190,7 @@ class Generation:
         return self.cached_deep_features.get(branch) if self.settings.is_shallow_at(self.steps_done) else None
 
     def embedding(self, branch: Branch) -> TextEmbedding:
-        """What the next step tells the UNet on a branch."""
+        """The embedding that the next step gives the UNet on a branch."""
         if branch is Branch.NEGATIVE:
             return self.conditioning.negative
         return self.conditioning.at_step(self.steps_done, self.settings.merge_step)

@@ -1,4 +1,4 @@
-"""Previews: what a picture is going to be, from its latents alone, in a few thousand multiplications.
+"""Previews of a picture from its latents alone, in a few thousand multiplications.
 
 The best linear map from a latent to the mean colour of the pixels it stands for is fitted to the base's own VAE,
 so that any base has previews and nothing has to be downloaded. Called by the engine.

@@ -30,7 +30,7 @@ _OF_THE_BASE: Final = (
     "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type",
     "rescale_betas_zero_snr", "sigma_min", "sigma_max", "sigma_data", "sigma_schedule", "rho",
 )  # fmt: skip
-"""What belongs to the base: the betas, or EDM's sigmas, and what its UNet predicts."""
+"""Parts of the configuration that belong to the base: the betas, or EDM's sigmas, and what its UNet predicts."""
 
 _LEADING: Final = {"timestep_spacing": "leading", "steps_offset": 1}
 _TRAILING: Final = {"timestep_spacing": "trailing", "steps_offset": 0}
@@ -133,7 +133,7 @@ def check_steps(name: str, steps: int) -> None:
 
 
 def step_options(scheduler: Any, noise: torch.Generator) -> dict[str, Any]:
-    """What ``scheduler.step`` is given besides prediction, timestep and latents: diffusers' pipeline gives the same.
+    """Options of ``scheduler.step`` besides prediction, timestep and latents; diffusers' pipeline gives the same.
 
     ``eta`` of 0 makes DDIM and TCD deterministic; a scheduler that draws noise draws it from ``noise``.
     """

@@ -47,7 +47,7 @@ class _Prediction:
 
 @dataclass(frozen=True, slots=True)
 class _UnetInputs:
-    """What the UNet is called with: [B, C, h, w], [B], [B, 77, D], and SDXL's pooled text and time ids."""
+    """The UNet's arguments: [B, C, h, w], [B], [B, 77, D], and SDXL's pooled text and time ids."""
 
     sample: Tensor
     timesteps: Tensor
@@ -195,7 +195,7 @@ class StepEngine:
                 return pixels
 
     def decoding(self, latents: Tensor) -> Decoding:
-        """The same in parts, between which other work can be done; each ``next`` runs one."""
+        """Decode in parts, between which other work can be done; each ``next`` runs one."""
         return decode_in_parts(self.model.base.vae, latents)
 
     def _predict(self, generations: Sequence[Generation]) -> Sequence[_Prediction]:
@@ -292,7 +292,7 @@ def _guided(generation: Generation, prediction: _Prediction) -> Tensor:
 
 
 def _denoised(scheduler: Any, output: Any) -> Tensor:
-    """The scheduler's estimate of the latents without noise; what each calls it differs."""
+    """The scheduler's estimate of the latents without noise, by whichever name it has there."""
     for name in ("pred_original_sample", "denoised"):
         found: Tensor | None = getattr(output, name, None)
         if found is not None:

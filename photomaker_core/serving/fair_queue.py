@@ -1,4 +1,4 @@
-"""Who gets the next denoising step: weighted fair queueing between members, batches of what fits together.
+"""Weighted fair queueing: the choice of who gets the next denoising step, in batches of what fits together.
 
 Called by the runner once a tick. It knows no tensors and no clock.
 """
@@ -104,7 +104,7 @@ class FairQueue(Generic[T]):
         return batch
 
     def _next_key(self) -> Hashable:
-        """That of the furthest behind, or the last one while somebody who has it is not too far ahead."""
+        """The key of the furthest behind, or the last one while somebody who has it is not too far ahead."""
         present = [flow for flow in self._flows.values() if flow.entries]
         behind = min(present, key=lambda flow: flow.virtual_time)
         first = next(iter(behind.entries.values())).key

@@ -32,9 +32,9 @@ _PATIENCE_STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class ImageJob:
-    """One job; ``settings`` has one entry a picture.
+    """A request for pictures; ``settings`` has one entry a picture.
 
-    ``id_features`` is [N, T, D], or ``None`` for a picture of nobody in particular. Steps are shared fairly
+    ``id_features`` is [N, T, D], or ``None`` for a text-only picture. Steps are shared fairly
     between members, in proportion to their ``weight``. All pictures begin at ``start`` where there is one.
     ``prepare`` is called right before the job is begun and returns it with what is read late; what it raises ends it.
     """
@@ -68,17 +68,21 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """The end of a job that was drawn."""
+
     pictures: list[Image.Image]
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
+    """The end of a job that could not be drawn."""
+
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    pass
+    """The end of a job that was not wanted any more."""
 
 
 Event = Started | Progress | Finished | Failed | Cancelled
@@ -300,7 +304,7 @@ class Runner:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, on any device."""
+    """True where torch ran out of memory, on any device."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY_SIGNS)
     )

@@ -13,12 +13,11 @@ from typing import Final
 import torch
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
 from diffusers.training_utils import cast_training_params
-from peft import LoraConfig
 from torch import Tensor
 
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import predict, use_trainable_attention
-from photomaker_core.training.lora import save_lora
+from photomaker_core.training.lora import add_lora, save_lora
 from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.trainer import ParameterGroup
 
@@ -56,10 +55,7 @@ class ConsistencyStage:
         self._text = TextEncoders.of(pipeline)
         for module in (pipeline.unet, pipeline.vae, *self._text.encoders):
             module.requires_grad_(False)
-        pipeline.unet.add_adapter(
-            LoraConfig(r=lora_rank, lora_alpha=lora_rank, init_lora_weights="gaussian", target_modules=_TARGETS),
-            adapter_name=_LORA_NAME,
-        )
+        add_lora(pipeline.unet, _LORA_NAME, lora_rank, _TARGETS)
         cast_training_params(pipeline.unet, torch.float32)
         use_trainable_attention(pipeline.unet)
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
-from peft import LoraConfig
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from photomaker_core.loading.base_model import Hardware, best_hardware, load_bas
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.models.vae import encode_pixels
 from photomaker_core.training.diffusion import DiffusionObjective
-from photomaker_core.training.lora import ATTENTION_PROJECTIONS, LORA_FILE, save_lora
+from photomaker_core.training.lora import LORA_FILE, add_lora, save_lora
 from photomaker_core.training.text_to_image_stage import save_half
 from photomaker_core.training.trainer import LoopSettings, ParameterGroup, train
 
@@ -91,15 +90,7 @@ class DreamBoothStage:
         unet = pipeline.unet
         unet.requires_grad_(training.lora_rank is None)
         if training.lora_rank is not None:
-            unet.add_adapter(
-                LoraConfig(
-                    r=training.lora_rank,
-                    lora_alpha=training.lora_rank,
-                    init_lora_weights="gaussian",
-                    target_modules=list(ATTENTION_PROJECTIONS),
-                ),
-                adapter_name=_LORA_NAME,
-            )
+            add_lora(unet, _LORA_NAME, training.lora_rank)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         trained = [parameter for parameter in self._pipeline.unet.parameters() if parameter.requires_grad]

@@ -9,7 +9,6 @@ from random import Random
 import torch
 from diffusers import StableDiffusionXLPipeline
 from diffusers.training_utils import cast_training_params
-from peft import LoraConfig
 from torch import Tensor
 
 from photomaker_core.conditioning.prompt_tokens import (
@@ -21,7 +20,7 @@ from photomaker_core.loading.adapter import save_adapter
 from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective, use_trainable_attention
-from photomaker_core.training.lora import ATTENTION_PROJECTIONS, lora_weights
+from photomaker_core.training.lora import add_lora, lora_weights
 from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.text_to_image_stage import drop_text
 from photomaker_core.training.trainer import ParameterGroup
@@ -65,15 +64,7 @@ class PhotoMakerStage:
         if lora_start:
             pipeline.load_lora_weights(dict(lora_start), adapter_name=_LORA_NAME)
         else:
-            pipeline.unet.add_adapter(
-                LoraConfig(
-                    r=lora_rank,
-                    lora_alpha=lora_rank,
-                    init_lora_weights="gaussian",
-                    target_modules=list(ATTENTION_PROJECTIONS),
-                ),
-                adapter_name=_LORA_NAME,
-            )
+            add_lora(pipeline.unet, _LORA_NAME, lora_rank)
         for name, parameter in pipeline.unet.named_parameters():
             parameter.requires_grad_("lora_" in name)
         cast_training_params(pipeline.unet, torch.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from photomaker_core.errors import ModelError
+from photomaker_core.errors import ModelError, UnfusedLoraError
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.memory.plans import PLANS_BY_NAME
 from photomaker_core.sampling.compilation import compile_and_keep, compile_from
@@ -54,7 +54,7 @@ def test_a_compiled_model_draws_the_same_and_is_kept(tmp_path: Path) -> None:
 def test_what_cannot_be_compiled_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="photomaker-bot compile"):
         compile_from(loaded(), tmp_path / "nowhere.bin")
-    with pytest.raises(ModelError, match="PHOTOMAKER_FUSE_LORA"):
+    with pytest.raises(UnfusedLoraError, match="Compiling needs"):
         compile_and_keep(loaded(fuse=False), tmp_path / "compiled.bin")
     with pytest.raises(ModelError, match="fp8 cannot be compiled"):
         compile_and_keep(loaded(plan="fp8"), tmp_path / "compiled.bin")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from photomaker_core.errors import ModelError
+from photomaker_core.errors import ModelError, UnfusedLoraError
 from photomaker_core.loading.adapter import load_adapter
 from photomaker_core.loading.base_model import Hardware, load_base
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
@@ -151,7 +151,7 @@ def test_offload_without_a_gpu_is_refused(plan: str) -> None:
 
 
 def test_eight_bits_beside_unfused_loras_are_refused() -> None:
-    with pytest.raises(ModelError, match="PHOTOMAKER_FUSE_LORA"):
+    with pytest.raises(UnfusedLoraError, match="fused into the UNet"):
         load_photomaker(str(TINY_BASE), TINY_ADAPTER, hardware=CPU, memory_plan=PLANS_BY_NAME["fp8"])
 
 

@@ -98,18 +98,33 @@ def test_a_base_made_for_trailing_timesteps_keeps_them() -> None:
         assert scheduler.timesteps.tolist() == [999, 749, 499, 249]
 
 
+EDM: dict[str, Any] = {"euler": EDMEulerScheduler(), "dpmpp_2m": EDMDPMSolverMultistepScheduler()}
+
+
 @pytest.mark.parametrize("name", SCHEDULER_NAMES)
 def test_diffusers_own_pipeline_draws_the_same(tiny_model: PhotoMaker, name: str) -> None:
-    engine, pipeline = StepEngine(tiny_model), tiny_model.base.pipeline
-    tiny_model.activate_loras(())
+    compare(tiny_model, name, THEIRS[name])
+
+
+@pytest.mark.parametrize("name", EDM)
+def test_diffusers_own_pipeline_draws_the_same_with_an_edm_base(
+    tiny_model: PhotoMaker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny_model.base.pipeline, "scheduler", EDM[name])
+    compare(tiny_model, name, EDM[name])
+
+
+def compare(model: PhotoMaker, name: str, theirs: Any) -> None:
+    engine, pipeline = StepEngine(model), model.base.pipeline
+    model.activate_loras(())
     settings = GenerationSettings(64, 64, steps=5, scheduler=name, seed=3, guidance_scale=4.0)
     conditioning = engine.condition("a man by the sea", "blurry", None)
     generation = engine.begin(conditioning, settings)
     while not generation.is_done:
         engine.step([generation])
-    before, pipeline.scheduler = pipeline.scheduler, THEIRS[name]
+    before, pipeline.scheduler = pipeline.scheduler, theirs
     try:
-        theirs = pipeline(
+        expected = pipeline(
             prompt_embeds=conditioning.text.tokens,
             pooled_prompt_embeds=conditioning.text.pooled,
             negative_prompt_embeds=conditioning.negative.tokens,
@@ -123,7 +138,7 @@ def test_diffusers_own_pipeline_draws_the_same(tiny_model: PhotoMaker, name: str
         ).images
     finally:
         pipeline.scheduler = before
-    assert (generation.latents - theirs).abs().max() < 1e-3 * theirs.abs().max()
+    assert (generation.latents - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
 def test_tcd_is_drawn_without_new_noise_as_its_pipeline_does() -> None:
