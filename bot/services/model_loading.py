@@ -17,7 +17,7 @@ from photomaker_core.sampling.compilation import compile_from
 
 
 def model_loader(settings: Settings, *, compiled: Path | None = None) -> Callable[[], PhotoMaker]:
-    """How the GPU thread loads the configured model; ``compiled`` is what ``photomaker-bot compile`` wrote.
+    """Make the function that loads the configured model; ``compiled`` is what ``photomaker-bot compile`` wrote.
 
     The function that it returns raises :class:`ModelError` with the setting to change.
     """

@@ -19,6 +19,7 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.loading.sdxl_config import photomaker_footprint
 from photomaker_core.memory.plans import PLANS
 from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.schedulers import scheduler_for_distilled
 from photomaker_core.sampling.step_engine import StepEngine
 from storage import Database, StorageError
 
@@ -123,7 +124,7 @@ def _draw(model: PhotoMaker, settings: Settings) -> list[str]:
     for name in model.style_loras:
         changes = replace(plain, style_loras=((name, 1.0),))
         if name == TURBO:
-            changes = replace(changes, scheduler=settings.turbo_scheduler, guidance_scale=1.0)
+            changes = replace(changes, scheduler=scheduler_for_distilled(settings.turbo_scheduler), guidance_scale=1.0)
         tries[f"LoRA “{name}”"] = changes
     for what, asked in tries.items():
         conditioning = engine.condition("a man img", None, features, asked.style_loras)

@@ -1,4 +1,4 @@
-"""What the commands' options take: numbers that are numbers, files that can be read, folders that can be written to."""
+"""Types of the commands' options: numbers that are numbers, files that can be read, folders that can be written to."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from photomaker_core.images.photo_decoding import prepare_photo
 from photomaker_core.images.photo_quality import can_find_faces
 
 MEMORY_BYTES: Final = 1280 * 2**20
-"""What one photo may take beside the interpreter: 64 megapixels at 4 bytes, four times over, and some."""
-CPU_SECONDS: Final = 15
+"""The memory for one photo, beside the interpreter's: 64 megapixels at 4 bytes, four times over, and some."""
+CPU_SECONDS: Final = 10
 _HEADER: Final = struct.Struct(">II")
 
 

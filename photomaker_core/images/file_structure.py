@@ -1,11 +1,12 @@
 """Reads just enough of a picture file's structure to judge it before a decoder does.
 
-How many passes a JPEG asks for, a PNG without the chunks that draw nothing, and what kind of HEIF file it is. Called by
+The passes that a JPEG asks for, a PNG without the chunks that draw nothing, and the kind of a HEIF file. Called by
 :mod:`~photomaker_core.images.photo_decoding`.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from typing import Final
@@ -15,13 +16,15 @@ _PNG_DRAWING_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"sRGB", b"eXIf", b"IDA
 _MAX_PROFILE_BYTES: Final = 16 * 2**20
 _HEIC_BRANDS: Final = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
-_MARKERS_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))
+_SEGMENT: Final = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
+"""A marker with a length after it, or the picture's end: no stuffed byte, no fill byte, no restart."""
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = 0xD9
+_HARMLESS_SCANS: Final = 32
 
 
 def is_heic(content: bytes) -> bool:
-    """Whether the file is a HEIF container with HEVC pictures (not AVIF, which shares the container)."""
+    """Tell whether the file is a HEIF container with HEVC pictures (not AVIF, which shares the container)."""
     if content[4:8] != b"ftyp":
         return False
     length = int.from_bytes(content[:4], "big")
@@ -31,22 +34,22 @@ def is_heic(content: bytes) -> bool:
 
 
 def jpeg_scans(content: bytes) -> int:
-    """How many passes over the picture a JPEG asks for: 1, or 3 to about 20 where it is progressive.
+    """Count the passes over the picture that a JPEG asks for: 1, or 3 to about 20 where it is progressive.
 
-    Counts until the end of the first picture; thumbnails inside metadata do not count. Anything that is no JPEG has 0.
+    Counts until the end of the first picture; thumbnails inside metadata do not count, except that a small number is
+    taken as it is. Anything that is no JPEG has 0.
     """
     if content[:2] != b"\xff\xd8":
         return 0
+    if (at_most := content.count(b"\xff\xda")) <= _HARMLESS_SCANS:
+        return at_most
     scans, place = 0, 2
-    while (place := content.find(b"\xff", place)) >= 0 and place + 1 < len(content):
-        marker = content[place + 1]
+    while found := _SEGMENT.search(content, place):
+        marker = content[found.end() - 1]
         if marker == _END_OF_IMAGE:
             break
-        if marker in (0x00, 0xFF) or marker in _MARKERS_WITHOUT_LENGTH:
-            place += 1 if marker == 0xFF else 2
-            continue
         scans += marker == _START_OF_SCAN
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
     return scans
 
 

@@ -179,7 +179,7 @@ _DAMAGE: Final = (
     AttributeError,
     RuntimeError,
 )
-"""What Pillow's decoders raise for files that break their rules."""
+"""Errors of Pillow's decoders for files that break their rules."""
 
 
 def _check_work(picture: Image.Image, content: bytes, name: str) -> None:

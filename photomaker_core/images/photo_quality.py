@@ -1,4 +1,4 @@
-"""What is to be said about an ID photo: too small, blurred, no face or several in it.
+"""Advice about an ID photo: too small, blurred, no face or several in it.
 
 Faces are looked for with OpenCV's cascade, which its package brings along (the extra ``faces``); without it, size and
 sharpness are judged alone. Notes advise; they refuse nothing. Called by the bot when photos are added.
@@ -43,7 +43,7 @@ class PhotoReport:
 
 
 def can_find_faces() -> bool:
-    """Whether the extra ``faces`` is installed."""
+    """Tell whether the extra ``faces`` is installed."""
     return importlib.util.find_spec("cv2") is not None
 
 

@@ -31,7 +31,7 @@ class _Range:
 
 
 def has_wide_levels(picture: Image.Image) -> bool:
-    """Whether the picture's numbers need more than 8 bits."""
+    """Tell whether the picture's numbers need more than 8 bits."""
     return picture.mode.startswith("I;16") or picture.mode in ("I", "F")
 
 

@@ -1,4 +1,4 @@
-"""What lies in a base model's folder or file, told before it is loaded: SDXL that can be drawn with, or what else.
+"""Tells what lies in a base model's folder or file before it is loaded: SDXL that can be drawn with, or what else.
 
 Called by :mod:`~photomaker_core.loading.base_model`.
 """
@@ -104,7 +104,7 @@ def check_schedule(source: str | Path, scheduler: str) -> None:
 
 
 def _schedule(names: Mapping[str, object], metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What markers in a file say about its noise schedule, as changes to SDXL's scheduler configuration."""
+    """Read from a file's markers what changes in SDXL's scheduler configuration."""
     if "edm_vpred.sigma_max" in names:
         return dict(_COSXL)
     found: dict[str, Any] = {}

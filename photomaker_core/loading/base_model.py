@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +51,7 @@ _TEXT_CACHE_BYTES: Final = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where the model runs and in which precision."""
+    """The device that the model runs on, and its precision."""
 
     device: torch.device
     dtype: torch.dtype
@@ -83,7 +85,7 @@ class BaseModel:
 
     @property
     def vae_scale(self) -> int:
-        """How many pixels one latent stands for along each side (f)."""
+        """The pixels that one latent stands for along each side (f)."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
@@ -146,12 +148,9 @@ def _load_file(path: Path, hardware: Hardware, config: Path | None, notes: list[
             )
         parts["vae"] = AutoencoderKL.from_pretrained(config / "vae", torch_dtype=hardware.dtype)
         notes.append(f"{path.name} holds no VAE; that of {config} is used")
-    with tempfile.TemporaryDirectory() as folder:
-        # diffusers goes by the name's ending, in small letters.
-        link = Path(folder, "model.safetensors" if is_safetensors(path) else "model.ckpt")
-        link.symlink_to(path.resolve())
+    with _named_by_content(path) as named:
         pipeline = StableDiffusionXLPipeline.from_single_file(
-            str(link),
+            str(named),
             config=None if config is None else str(config),
             torch_dtype=hardware.dtype,
             add_watermarker=False,
@@ -163,6 +162,19 @@ def _load_file(path: Path, hardware: Hardware, config: Path | None, notes: list[
         pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **changes)
         notes.append(f"{path.name} says how it was trained: {', '.join(f'{k}={v}' for k, v in changes.items())}")
     return pipeline
+
+
+@contextlib.contextmanager
+def _named_by_content(path: Path) -> Iterator[Path]:
+    """The file under a name whose ending tells its format, by which diffusers goes."""
+    ending = ".safetensors" if is_safetensors(path) else ".ckpt"
+    if path.suffix == ending:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, f"model{ending}")
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _load_from_hub(source: str, hardware: Hardware) -> StableDiffusionXLPipeline:

@@ -7,7 +7,7 @@ What only differs in names is renamed; what is something else is refused by what
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,13 @@ _ROLES: Final = (
 )
 _NATIVE: Final = ("unet.", "text_encoder.", "text_encoder_2.")
 _NOT_NATIVE: Final = re.compile(r"\.alpha$|\.default\.|base_model\.|\.lora_(?:up|down)\.")
+_DOWN: Final = (
+    "lora_down.weight",
+    "lora_A.weight",
+    "lora.down.weight",
+    "lora_linear_layer.down.weight",
+    "_lora.down.weight",
+)
 _BASES_BY_WIDTH: Final = {
     768: "Stable Diffusion 1.5",
     1024: "Stable Diffusion 2",
@@ -73,7 +80,7 @@ def read_lora(path: Path, name: str, text_width: int) -> LoraFile:
             "(NaN or infinity), so that every picture would be black. Its training has failed; use another version."
         )
     weights = _spelt_for_diffusers(weights, name)
-    return LoraFile(weights, sum(_is_down(key) for key in weights), notes)
+    return LoraFile(weights, layer_count(weights), notes)
 
 
 def _check_kind(weights: Mapping[str, Tensor], name: str, text_width: int) -> None:
@@ -130,7 +137,6 @@ def _kohya_name(key: str) -> str | None:
     return None
 
 
-def _is_down(key: str) -> bool:
-    return key.endswith(
-        ("lora_down.weight", "lora_A.weight", "lora.down.weight", "lora_linear_layer.down.weight", "_lora.down.weight")
-    )
+def layer_count(weights: Iterable[str]) -> int:
+    """Count the layers that a LoRA with these names has, in any spelling that diffusers reads."""
+    return sum(key.endswith(_DOWN) for key in weights)

@@ -21,7 +21,7 @@ from photomaker_core.errors import MissingFaceEmbedderError, ModelError, Unfused
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.loading.adapter import Adapter, load_adapter
 from photomaker_core.loading.base_model import BaseModel, Hardware, best_hardware, load_base
-from photomaker_core.loading.lora_files import read_lora
+from photomaker_core.loading.lora_files import layer_count, read_lora
 from photomaker_core.loading.placement import footprint_of, place
 from photomaker_core.memory.cpu_offload import CpuOffload, on_device
 from photomaker_core.memory.footprint import Footprint, free_bytes
@@ -67,7 +67,7 @@ class PhotoMaker:
         self.trigger_word = trigger_word
         self.style_loras: list[str] = []
         self.notes: list[str] = [*base.notes, *adapter.notes]
-        """What an operator should know about the files that were loaded, a phrase each."""
+        """Phrases that an operator should read about the files that were loaded."""
         self._lora_layer_names: dict[str, str] = {}
         self._face_embedder = face_embedder
         self._encoder_fingerprint = adapter.fingerprint
@@ -75,7 +75,8 @@ class PhotoMaker:
         self._lora_weight = lora_weight
         self._fused = fuse_lora
         if adapter.lora_weights:
-            self._add_lora(_ADAPTER_NAME, adapter.lora_weights, _ADAPTER_NAME)
+            placed = self._add_lora(_ADAPTER_NAME, adapter.lora_weights, _ADAPTER_NAME)
+            self._tell_missing("the adapter's LoRA", layer_count(adapter.lora_weights), placed)
         if fuse_lora and adapter.lora_weights:
             base.pipeline.set_adapters([_ADAPTER_NAME], [lora_weight])
             base.pipeline.fuse_lora(adapter_names=[_ADAPTER_NAME])
@@ -134,7 +135,7 @@ class PhotoMaker:
         self.plan = plan
 
     def largest_batch(self, limit: int) -> int:
-        """How many pictures, up to ``limit``, the memory that is free now lets share a UNet forward."""
+        """Count the pictures, up to ``limit``, that the memory that is free now lets share a UNet forward."""
         if self.footprint is None:
             return limit
         taken = self.footprint.resident(self.plan)
@@ -143,7 +144,7 @@ class PhotoMaker:
 
     @property
     def has_lora_layers(self) -> bool:
-        """Whether a LoRA lies beside the UNet's weights, and not in them."""
+        """True where a LoRA lies beside the UNet's weights, and not in them."""
         return self._has_lora or bool(self.style_loras)
 
     def require_fused_loras(self, who: str) -> None:
@@ -166,11 +167,9 @@ class PhotoMaker:
         placed = self._add_lora(name, lora.weights, layer_name)
         self._lora_layer_names[name] = layer_name
         self.style_loras.append(name)
-        missing = lora.layers - placed
-        told = [*lora.notes, *([f"{missing} of its {lora.layers} layers have no place here"] if missing > 0 else [])]
-        for one in told:
-            self.notes.append(f"LoRA “{name}”: {one}")
-            log.warning("%s", self.notes[-1])
+        for note in lora.notes:
+            self._tell(f"LoRA “{name}”: {note}")
+        self._tell_missing(f"LoRA “{name}”", lora.layers, placed)
         self._active = None
         self.activate_loras(())
 
@@ -213,6 +212,14 @@ class PhotoMaker:
                 f"The LoRA “{name}” has no weights for this base model; it was made for another architecture."
             )
         return placed
+
+    def _tell_missing(self, what: str, layers: int, placed: int) -> None:
+        if placed < layers:
+            self._tell(f"{what}: {layers - placed} of its {layers} layers have no place here")
+
+    def _tell(self, note: str) -> None:
+        self.notes.append(note)
+        log.warning("%s", note)
 
     def _remove_lora(self, layer_name: str) -> None:
         for part in (self.base.unet, *self.base.text.encoders):

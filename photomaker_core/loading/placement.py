@@ -1,4 +1,4 @@
-"""Puts a loaded model where a memory plan says. Called by the loader, once."""
+"""Placing a loaded model where a memory plan says. Called by the loader, once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from photomaker_core.models.vae import decode_in_tiles, upcast_where_asked
 
 
 def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype) -> Footprint:
-    """What a loaded model needs for square pictures of the size it was trained at, with weights in ``dtype``."""
+    """Compute what a loaded model needs for square pictures of its training size, with weights in ``dtype``."""
     unet_bytes = weight_bytes(base.unet)
     plain = footprint(
         dict(base.unet.config),

@@ -87,7 +87,7 @@ def vision_config() -> CLIPVisionConfig:
 
 
 def photomaker_footprint(dtype: torch.dtype, side_px: int = SIDE_PX) -> Footprint:
-    """What SDXL with PhotoMaker V1 needs at ``side_px`` squared, LoRA fused."""
+    """The memory that SDXL with PhotoMaker V1 needs at ``side_px`` squared, LoRA fused."""
     first, second = text_configs()
     with torch.device("meta"):
         encoders = (

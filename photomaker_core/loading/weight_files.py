@@ -72,7 +72,7 @@ class Weights:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether the file's content is in the safetensors format."""
+    """Tell whether the file's content is in the safetensors format."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     return _looks_like_safetensors(head)
@@ -121,7 +121,7 @@ def check_readable(path: Path, what: str) -> bool:
 
 
 def kind_of(names: Iterable[str]) -> str | None:
-    """What a file with these names in it is: "a VAE", "made for Flux"; ``None`` where nothing is known about it."""
+    """Name what a file with these tensors in it is: "a VAE", "made for Flux"; ``None`` where nothing is known."""
     known = list(names)
     if known and _ADDED_EMBEDDINGS.issuperset(known):
         return "a textual inversion embedding"

@@ -208,7 +208,7 @@ def test_a_single_file_that_is_something_else_is_explained(tmp_path: Path) -> No
     with pytest.raises(ModelError, match="lacks some of SDXL's weights"):
         load_base(str(path), CPU, config=tmp_path / "folder")
     path.write_bytes(b"no weights")
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="cannot be read as a base model"):
         load_base(str(path), CPU, config=TINY_BASE)
 
 
@@ -263,3 +263,13 @@ def drawn(model: PhotoMaker, styles: tuple[tuple[str, float], ...] = ()) -> torc
     while not generation.is_done:
         engine.step([generation])
     return generation.latents
+
+
+def test_layers_of_an_adapter_that_have_no_place_are_told(tmp_path: Path) -> None:
+    module = "lora_weights.unet.up_blocks.7.attentions.0.transformer_blocks.0.attn1.to_q"
+    extra = {f"{module}.lora_A.weight": torch.zeros(4, 32), f"{module}.lora_B.weight": torch.zeros(32, 4)}
+    save_file(load_file(TINY_ADAPTER) | extra, tmp_path / "more.safetensors")
+    model = load_photomaker(TINY_BASE, tmp_path / "more.safetensors", hardware=CPU)
+    assert [note for note in model.notes if note.startswith("the adapter's LoRA: 1 of its")] == model.notes
+    assert load_photomaker(TINY_BASE, TINY_ADAPTER, hardware=CPU).notes == []
+    assert load_photomaker(TINY_BASE, TINY_ADAPTER, hardware=CPU, fuse_lora=True).notes == []
