@@ -146,7 +146,9 @@ class PhotoMakerBot(commands.Bot):
             self.add_view(view)
         self.add_dynamic_items(HistoryPageButton, IdentityPageButton)
         for cog in (
-            IdentityCommands(self.identities, drawing, suggestions, photos, SharingStore(self.database)),
+            IdentityCommands(
+                self.identities, drawing, suggestions, identities, photos, SharingStore(self.database), preferences
+            ),
             SaveAsIdentity(self.identities, self.tree),
             ImagineCommands(drawing, suggestions),
             MixCommands(drawing, suggestions),

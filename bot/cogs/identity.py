@@ -21,7 +21,7 @@ from bot.services.identities import IdentityService
 from bot.views.identity_forms import AddForm, Declaration, PhotosForm, added_reply, read_all
 from bot.views.identity_pages import day_added, identity_page, photo_count
 from photomaker_core.images.photo_decoding import load_photo
-from storage import NotFoundError, PhotoStore, Share, SharingStore
+from storage import IdentityStore, NotFoundError, PhotoStore, PreferenceStore, Share, SharingStore
 
 _PREVIEW_SIDE_PX: Final = 256
 
@@ -34,13 +34,14 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         identities: IdentityService,
         drawing: DrawingService,
         suggestions: Suggestions,
+        store: IdentityStore,
         photos: PhotoStore,
         sharing: SharingStore,
+        preferences: PreferenceStore,
     ) -> None:
         super().__init__()
         self._identities, self._drawing, self._suggestions = identities, drawing, suggestions
-        self._store, self._preferences = identities.store, identities.preferences
-        self._photos, self._sharing = photos, sharing
+        self._store, self._photos, self._sharing, self._preferences = store, photos, sharing, preferences
 
     @app_commands.command(description="Add a person; without photos, a form opens that takes up to ten")
     @app_commands.describe(

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from bot.config import TURBO
 from bot.domain.member_text import cleaned
 from bot.i18n.catalogue import ENGLISH, gettext
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, place_trigger
+from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, TriggeredPrompt, place_trigger
 from photomaker_core.errors import PromptError, SettingsError, UserError
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
 from photomaker_core.presets.styles import style_named
@@ -27,11 +27,6 @@ MAX_GUIDANCE: Final = 20.0
 MAX_STYLE_STRENGTH: Final = 100.0
 LORA_WEIGHT: Final = 0.5
 _SIDE_MULTIPLE_PX: Final = 64
-_PROMPT_TOO_LONG: Final = (
-    "The prompt is {length} characters long; at most {most} are possible, "
-    "and the model sees only about the first 70 words anyway."
-)
-_NEGATIVE_TOO_LONG: Final = "The negative prompt is {length} characters long; at most {most} are possible."
 
 
 class RequestFormatError(UserError):
@@ -193,7 +188,12 @@ def checked_request(
     """
     prompt = checked_prompt(options.prompt)
     negative = cleaned(options.negative or "") or None
-    _check_length(negative or "", _NEGATIVE_TOO_LONG)
+    if negative is not None and len(negative) > MAX_PROMPT_CHARACTERS:
+        raise PromptError(
+            "The negative prompt is {length} characters long; at most {most} are possible.",
+            length=len(negative),
+            most=MAX_PROMPT_CHARACTERS,
+        )
     placed = place_trigger(prompt, DEFAULT_TRIGGER_WORD)
     quality = options.quality or DEFAULT_QUALITY
     steps, guidance, scheduler = usual_steps(quality, limits)
@@ -212,7 +212,7 @@ def checked_request(
     )
     _check("The style strength must be between {low} and {high}; {value} is not.", strength, 0, MAX_STYLE_STRENGTH)
     _check_lora(options.lora, limits)
-    about_the_person = _note_on_the_person(options.prompt, placed.text)
+    about_the_person = _note_on_the_person(prompt, placed)
     return DrawRequest(
         prompt=placed.text,
         identities=identities,
@@ -236,7 +236,13 @@ def checked_request(
 def checked_prompt(text: str) -> str:
     """A prompt in its normal form; raises :class:`PromptError` for one that is too long."""
     prompt = cleaned(text)
-    _check_length(prompt, _PROMPT_TOO_LONG)
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise PromptError(
+            "The prompt is {length} characters long; at most {most} are possible, "
+            "and the model sees only about the first 70 words anyway.",
+            length=len(prompt),
+            most=MAX_PROMPT_CHARACTERS,
+        )
     return prompt
 
 
@@ -252,15 +258,13 @@ def usual_steps(quality: str, limits: Limits) -> tuple[int, float, str]:
     return min(limits.max_steps, limits.turbo.steps), _TURBO_GUIDANCE, limits.turbo.scheduler
 
 
-def _note_on_the_person(prompt: str, placed: str) -> tuple[str, ...]:
+def _note_on_the_person(prompt: str, placed: TriggeredPrompt) -> tuple[str, ...]:
     """A sentence that names the word taken for the person, where it does not stand right before a typed trigger."""
-    taken = re.search(rf"(\w[\w'’-]*)\W*(?<!\w){DEFAULT_TRIGGER_WORD}(?!\w)", placed)
-    if taken is None or re.search(rf"(?<!\w){DEFAULT_TRIGGER_WORD}(?!\w)", prompt, re.IGNORECASE) is None:
+    trigger = rf"{DEFAULT_TRIGGER_WORD}(?!\w)"
+    is_typed = re.search(rf"(?<!\w){trigger}", prompt, re.IGNORECASE)
+    if not is_typed or re.search(rf"(?<!\w){re.escape(placed.class_word)} {trigger}", prompt, re.IGNORECASE):
         return ()
-    word = taken[1]
-    if re.search(rf"(?<!\w){re.escape(word)} {DEFAULT_TRIGGER_WORD}(?!\w)", prompt, re.IGNORECASE):
-        return ()
-    return (gettext("I took “{word}” for the person.", word=word),)
+    return (gettext("I took “{word}” for the person.", word=placed.class_word),)
 
 
 _VERSION: Final = 2
@@ -285,11 +289,6 @@ def _check(sentence: str, value: float, low: float, high: float) -> None:
     """Raise :class:`SettingsError` for what lies outside; NaN lies outside of every range."""
     if not low <= value <= high:
         raise SettingsError(sentence, low=low, high=high, value=value)
-
-
-def _check_length(text: str, sentence: str) -> None:
-    if len(text) > MAX_PROMPT_CHARACTERS:
-        raise PromptError(sentence, length=len(text), most=MAX_PROMPT_CHARACTERS)
 
 
 def _check_lora(name: str | None, limits: Limits) -> None:

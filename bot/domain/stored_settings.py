@@ -71,10 +71,10 @@ def usable_request(stored: DrawRequest, limits: Limits) -> DrawRequest:
     _, usual_guidance, _ = usual_steps(request.quality, limits)
     steps = max(1, min(request.steps, limits.max_steps))
     if steps < request.steps:
-        notes.append(gettext("At most {number} steps are possible now; I took them.", number=steps))
+        notes.append(gettext("Steps are limited to {number} now.", number=steps))
     count = max(1, min(request.count, limits.max_pictures))
     if count < request.count:
-        notes.append(gettext("At most {number} pictures at once are possible now; I drew them.", number=count))
+        notes.append(gettext("Pictures at once are limited to {number} now.", number=count))
     guidance = _within(request.guidance, 0, MAX_GUIDANCE, usual_guidance)
     strength = _within(request.style_strength, 0, MAX_STYLE_STRENGTH, DEFAULT_STYLE_STRENGTH)
     if (guidance, strength) != (request.guidance, request.style_strength):

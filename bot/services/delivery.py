@@ -119,7 +119,8 @@ class Delivery:
                 await asyncio.wait([said_before], timeout=EDIT_PATIENCE_S)
             with speaking(language_of(record)):
                 try:
-                    message_id = await self._send(record, await self._message(record, pictures))
+                    message = await self._message(record, pictures)
+                    message_id = await self._send(record, message, may_be_there=save is None)
                     settle = self._settle(record.id, message_id)
                 except UndeliverableError as error:
                     log.warning("job %d: its member cannot be told: %s", record.id, error)
@@ -157,7 +158,7 @@ class Delivery:
             return Message(text, attached(record.id, pictures), self._controls(request))
         return Message(gettext("Cancelled.") if record.state == CANCELLED else record.error or "")
 
-    async def _send(self, record: JobRecord, message: Message) -> int:
+    async def _send(self, record: JobRecord, message: Message, *, may_be_there: bool) -> int:
         """Say it at the first place that takes it; returns the message's id. Raises :class:`UndeliverableError`."""
         places = [self._messages.edit, self._messages.post, self._messages.direct]
         wait_s = FIRST_WAIT_S
@@ -166,7 +167,7 @@ class Delivery:
             if places[0] == self._messages.edit and not has_live_token(record):
                 places.pop(0)
             try:
-                return await places[0](record, message)
+                return await places[0](record, message, may_be_there=may_be_there)
             except (discord.HTTPException, *CONNECTION_ERRORS) as error:
                 following = what_next(error, is_reply=places[0] == self._messages.edit)
                 if following is Next.SMALLER and message.files:
@@ -180,6 +181,7 @@ class Delivery:
                     raise UndeliverableError(f"it was tried for a day; at last: {error}") from error
                 else:
                     log.warning("job %d: not delivered yet, trying again: %s", record.id, error)
+                    may_be_there = True
                     await asyncio.sleep(max(wait_s, retry_after_s(error)))
                     wait_s = min(2 * wait_s, MOST_WAIT_S)
         raise UndeliverableError("; ".join(reasons))

@@ -1,7 +1,7 @@
 """What a job says on Discord, one request at a time: an edit of the reply to its interaction, or a message of its own.
 
 Requests that are repeated show nothing twice: an edit is the same edit again, and a new message carries a nonce that
-Discord enforces.
+Discord enforces for some minutes; after that, the message is looked for before it is sent.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from storage import JobRecord, JobStore, StorageError
 log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
+_LOOKED_THROUGH = 500
 CONNECTION_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, discord.RateLimited)
 """What a request raises, besides an answer of Discord's, where it may or may not have arrived."""
 
@@ -59,8 +60,11 @@ class JobMessages:
         except (discord.HTTPException, *CONNECTION_ERRORS) as error:
             log.warning("job %d: its progress could not be shown: %s", record.id, error)
 
-    async def edit(self, record: JobRecord, message: Message) -> int:
-        """Replace the reply to the interaction, controls included; returns the message's id."""
+    async def edit(self, record: JobRecord, message: Message, *, may_be_there: bool = False) -> int:
+        """Replace the reply to the interaction, controls included; returns the message's id.
+
+        ``may_be_there`` says, here and below, that an earlier attempt may have arrived without the bot's knowing.
+        """
         return await self._edit(record, message, message.view)
 
     async def _edit(self, record: JobRecord, message: Message, view: discord.ui.View | None) -> int:
@@ -92,24 +96,47 @@ class JobMessages:
             log.warning("job %d: its message could not be stored: %s", record.id, error)
         return message_id
 
-    async def post(self, record: JobRecord, message: Message) -> int:
+    async def post(self, record: JobRecord, message: Message, *, may_be_there: bool = False) -> int:
         """Say it where the job was asked for, to the member by name; returns the new message's id."""
-        return await self._send(self._client.get_partial_messageable(record.channel_id), record, message)
+        channel = self._client.get_partial_messageable(record.channel_id)
+        return await self._send(channel, record, message, may_be_there)
 
-    async def direct(self, record: JobRecord, message: Message) -> int:
+    async def direct(self, record: JobRecord, message: Message, *, may_be_there: bool = False) -> int:
         """Say it to the member directly; returns the new message's id."""
         user = await self._client.fetch_user(record.user_id)
-        return await self._send(user, record, message)
+        return await self._send(user, record, message, may_be_there)
 
-    async def _send(self, place: discord.abc.Messageable, record: JobRecord, message: Message) -> int:
+    async def _send(
+        self, place: discord.abc.Messageable, record: JobRecord, message: Message, may_be_there: bool
+    ) -> int:
+        found = await self._find(place, record, message) if may_be_there else None
+        if found is not None:
+            return found
         sent = await place.send(
-            f"<@{record.user_id}> {message.content}",
+            _addressed(record, message),
             files=_as_files(message.files),
             allowed_mentions=discord.AllowedMentions.none(),
             nonce=f"photomaker-{record.id}",
             view=message.view or discord.utils.MISSING,
         )
         return sent.id
+
+    async def _find(self, place: discord.abc.Messageable, record: JobRecord, message: Message) -> int | None:
+        """The id of the message where it is there already, as far as the bot may look."""
+        names = [one.name for one in message.files]
+        since = None if record.message_id is None else discord.Object(record.message_id)
+        try:
+            async for one in place.history(limit=_LOOKED_THROUGH, after=since):
+                is_same = one.content.strip() == _addressed(record, message).strip()
+                if one.author == self._client.user and is_same and [file.filename for file in one.attachments] == names:
+                    return one.id
+        except (discord.Forbidden, discord.NotFound):
+            return None
+        return None
+
+
+def _addressed(record: JobRecord, message: Message) -> str:
+    return f"<@{record.user_id}> {message.content}"
 
 
 def has_live_token(record: JobRecord) -> bool:

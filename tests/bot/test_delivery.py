@@ -20,6 +20,7 @@ from bot.services import delivery, job_messages, open_jobs
 from bot.services.delivery import Next, retry_after_s, what_next
 from photomaker_core.loading.photomaker import PhotoMaker
 from storage import JobStore
+from tests.support import uploads
 from tests.support.faults import GONE, LATER, Fault, Faults, answer
 from tests.support.server import Server, rows, settings
 
@@ -321,6 +322,32 @@ async def test_who_is_forgotten_gets_no_more_pictures(
     assert posted(server, 1) == []
 
 
+@pytest.mark.parametrize("is_closed", [False, True], ids=["channel", "direct"])
+async def test_a_message_that_arrived_before_a_restart_is_found_and_not_sent_again(
+    server: Server,
+    tmp_path: Path,
+    tiny_model: PhotoMaker,
+    faults: Faults,
+    monkeypatch: pytest.MonkeyPatch,
+    is_closed: bool,
+) -> None:
+    monkeypatch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
+    await server.add(server.ada, "newton")
+    if is_closed:
+        faults.at("POST", f"/channels/{server.channel.id}/messages", answer(403, 50013), times=2)
+    await draw(server)
+    (sent,) = posted(server, 1)
+    for state in ("drawn", "failed"):
+        rows(tmp_path, "UPDATE jobs SET state = ?, awaits_delivery = 1, message_id = NULL, error = 'no, sorry'", state)
+        rows(tmp_path, "UPDATE results SET picture = ?", uploads.encoded(uploads.picture(), "PNG"))
+        faults.forget_nonces()
+        await restarted(server, tmp_path, tiny_model)
+        await server.quiet()
+        assert len(posted(server, 1)) == 1
+        ((message_id,),) = rows(tmp_path, "SELECT message_id FROM jobs")
+        assert (message_id == sent.id) is (state == "drawn")
+
+
 def http_error(status: int, code: int = 0, headers: dict[str, str] | None = None) -> discord.HTTPException:
     response = SimpleNamespace(status=status, reason="", headers=headers or {})
     return discord.HTTPException(response, {"code": code, "message": ""})  # type: ignore[arg-type]
@@ -359,7 +386,12 @@ async def test_the_wait_that_discord_asks_for_is_kept(
 ) -> None:
     await server.add(server.ada, "newton")
     waits: list[float] = []
-    monkeypatch.setattr(delivery, "retry_after_s", lambda error: waits.append(retry_after_s(error)) or 0.3)
+
+    def noted(error: Exception) -> float:
+        waits.append(retry_after_s(error))
+        return waits[-1]
+
+    monkeypatch.setattr(delivery, "retry_after_s", noted)
     faults.at("PATCH", REPLY, Fault("limited", discord.RateLimited(0.3)), saying=PICTURE)
     started = asyncio.get_running_loop().time()
     await draw(server)
@@ -374,7 +406,8 @@ async def test_a_message_is_sent_with_a_nonce_that_discord_enforces(
     await server.add(server.ada, "newton")
     monkeypatch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
     await draw(server)
-    (sent,) = [one.json for one in server.env.http_requests if one.method == "POST" and one.path.endswith("/messages")]
+    posts = [one for one in server.env.http_requests if one.method == "POST" and one.path.endswith("/messages")]
+    (sent,) = [one.json or {} for one in posts]
     assert (sent["nonce"], sent["enforce_nonce"]) == ("photomaker-1", True)
     assert len(sent["nonce"]) <= 25
 

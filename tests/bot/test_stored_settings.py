@@ -82,7 +82,12 @@ async def test_buttons_of_an_older_bot_draw_with_what_there_is(
     again = await click(server, server.ada, first, "Again")
     assert again.response is not None
     assert len(again.response.attachments) == 1
-    for part in ("“Gone” is not available", "“gone” is not available", "At most 5 steps", "At most 1 pictures"):
+    for part in (
+        "“Gone” is not available",
+        "“gone” is not available",
+        "Steps are limited to 5",
+        "Pictures at once are limited to 1",
+    ):
         assert part in again.response.content
     shown = await server.ada.click(first, label="Change")
     changed = await server.ada.submit_modal(shown, {"prompt": "a man img", "negative": "", "seed": ""})
@@ -94,7 +99,15 @@ async def test_buttons_of_an_older_bot_draw_with_what_there_is(
 
 @pytest.mark.parametrize(
     ("prompt", "word"),
-    [("a man img", None), ("a man", None), ("a Man img at sea", None), ("a man, img at sea", "man")],
+    [
+        ("a man img", None),
+        ("a man", None),
+        ("a Man img at sea", None),
+        ("a man, img at sea", "man"),
+        ("a woman with IMG", "woman"),
+        ("a policeman img", None),
+        ("photo img of an old man", "man"),
+    ],
 )
 def test_the_word_taken_for_the_person_is_said_where_it_was_not_written_before_the_trigger(
     prompt: str, word: str | None

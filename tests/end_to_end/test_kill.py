@@ -113,6 +113,8 @@ async def test_who_was_told_that_their_picture_comes_gets_it_once(
                 double.closed_tokens.add(token)
         await asyncio.sleep(rng.uniform(0.0, 2.0))
         await bot.kill()
+        if rng.random() < 0.5:
+            double.forget_nonces()
         while not double.feed.empty():
             double.feed.get_nowait()
     await bot.start()
@@ -121,12 +123,12 @@ async def test_who_was_told_that_their_picture_comes_gets_it_once(
 
     jobs = rows(tmp_path, "SELECT id, state FROM jobs")
     assert {state for _, state in jobs} == {"delivered"}
-    messages = [*double.replies.values(), *double.posts.values()]
+    messages = [*double.replies.values(), *double.posts]
     for job_id, _ in jobs:
         holding = [one for one in messages if any(name.startswith(f"picture-{job_id}-") for name in one.files)]
         assert len(holding) == 1, f"job {job_id} is shown {len(holding)} times"
     told = [one for one in double.replies.values() if one.contents]
-    posted = sum(any("picture-" in name for name in one.files) for one in double.posts.values())
+    posted = sum(any("picture-" in name for name in one.files) for one in double.posts)
     replied = sum(any("picture-" in name for name in one.files) for one in double.replies.values())
     assert len(told) <= replied + posted == len(jobs)
     with sqlite3.connect(tmp_path / "bot.db") as connection:

@@ -70,6 +70,10 @@ class Faults:
         self._waiting.clear()
         self.met.clear()
 
+    def forget_nonces(self) -> None:
+        """Let some minutes pass, after which Discord does not know nonces any more."""
+        self._by_nonce.clear()
+
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         dispatch = router.dispatch
 

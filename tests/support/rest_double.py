@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from discord.utils import time_snowflake
 
 BOT_ID, MEMBER_ID, CHANNEL_ID = 900, 11, 55
 _GONE_TOKEN = {"code": 10015, "message": "Unknown Webhook"}
@@ -33,12 +34,13 @@ class RestDouble:
 
     def __init__(self, seed: int, lost_answers: float) -> None:
         self.replies: dict[str, Told] = {}
-        self.posts: dict[str, Told] = {}
+        self.posts: list[Told] = []
+        self._by_nonce: dict[str, Told] = {}
         self.closed_tokens: set[str] = set()
         self.feed: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.is_asked = asyncio.Event()
         """Set when the bot asks for an interaction."""
-        self._ids = itertools.count(1000)
+        self._numbers = itertools.count()
         self._rng, self._lost_answers = random.Random(seed), lost_answers
         self._app = web.Application(client_max_size=2**26)
         reply = "/webhooks/{app}/{token}/messages/{message}"
@@ -54,6 +56,7 @@ class RestDouble:
                 web.get(reply, self._reply),
                 web.patch(reply, self._edit_reply),
                 web.post("/channels/{channel}/messages", self._post),
+                web.get("/channels/{channel}/messages", self._history),
             ]
         )
         self._runner = web.AppRunner(self._app, access_log=None)
@@ -69,7 +72,7 @@ class RestDouble:
 
     def use_command(self, name: str, **options: object) -> str:
         """Hand the bot a slash command of the member; returns the interaction's token."""
-        number = next(self._ids)
+        number = self._id()
         kinds = {str: 3, int: 4}
         self.feed.put_nowait(
             {
@@ -119,7 +122,7 @@ class RestDouble:
         return _answer([])
 
     async def _callback(self, request: web.Request) -> web.Response:
-        told = self.replies.setdefault(request.match_info["token"], Told(next(self._ids)))
+        told = self.replies.setdefault(request.match_info["token"], Told(self._id()))
         interaction = {"id": request.match_info["id"], "type": 2, "response_message_id": str(told.id)}
         resource = {"type": 5, "message": _message_payload(told)}
         return _answer({"interaction": interaction, "resource": resource})
@@ -136,11 +139,24 @@ class RestDouble:
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         content = await _content(request)
-        nonce = str(content["nonce"]) if content.get("enforce_nonce") else f"none-{next(self._ids)}"
-        if nonce in self.posts:
-            return _answer(_message_payload(self.posts[nonce]))
-        told = self.posts[nonce] = Told(next(self._ids))
+        nonce = str(content["nonce"]) if content.get("enforce_nonce") else f"none-{self._id()}"
+        if nonce in self._by_nonce:
+            return _answer(_message_payload(self._by_nonce[nonce]))
+        told = self._by_nonce[nonce] = Told(self._id())
+        self.posts.append(told)
         return self._said(request, told, content)
+
+    async def _history(self, request: web.Request) -> web.Response:
+        after = int(request.query.get("after", 0))
+        found = [_message_payload(one) for one in self.posts if one.id > after][:100]
+        return _answer(found[::-1])
+
+    def forget_nonces(self) -> None:
+        """Let some minutes pass, after which Discord does not know nonces any more."""
+        self._by_nonce.clear()
+
+    def _id(self) -> int:
+        return time_snowflake(datetime.now(UTC)) + next(self._numbers)
 
     def _said(self, request: web.Request, told: Told, content: dict[str, Any]) -> web.StreamResponse:
         told.contents.append(str(content.get("content")))
@@ -173,9 +189,15 @@ def _user_payload(user_id: int, name: str) -> dict[str, Any]:
 
 
 def _message_payload(told: Told) -> dict[str, Any]:
-    empty: dict[str, Any] = {name: [] for name in ("mentions", "mention_roles", "attachments", "embeds", "components")}
+    empty: dict[str, Any] = {name: [] for name in ("mentions", "mention_roles", "embeds", "components")}
+    url = "https://cdn.example/file"
+    files = [
+        {"id": str(number), "filename": name, "size": 1, "url": url, "proxy_url": url}
+        for number, name in enumerate(told.files)
+    ]
     return empty | {
         "id": str(told.id),
+        "attachments": files,
         "channel_id": str(CHANNEL_ID),
         "author": _user_payload(BOT_ID, "bot"),
         "content": told.contents[-1] if told.contents else "",
