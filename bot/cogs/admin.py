@@ -12,7 +12,7 @@ from discord.ext import commands
 
 from bot.cogs.options import matching, shared_options
 from bot.domain.draw_request import Limits
-from bot.domain.member_text import cleaned, escaped
+from bot.domain.member_text import cleaned, escaped, folded
 from bot.domain.stored_settings import usable_defaults
 from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation.messages import duration, enumeration, listing
@@ -66,7 +66,8 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
             raise SettingsError("A word has between 1 and {most} characters.", most=_MAX_WORD_CHARACTERS)
 
         def toggled(rules: Rules) -> Rules:
-            words = _toggled(rules.blocked_words, word)
+            same = next((one for one in rules.blocked_words if folded(one) == folded(word)), word)
+            words = _toggled(rules.blocked_words, same)
             if len(words) > _MAX_WORDS:
                 raise SettingsError("{most} words are blocked, which is the most.", most=_MAX_WORDS)
             return replace(rules, blocked_words=words)

@@ -96,7 +96,7 @@ def escaped(text: str) -> str:
 
 def bold(text: str) -> str:
     """A text for a message as :func:`escaped` makes it, in bold, and isolated in any script."""
-    return f"{_FIRST_STRONG_ISOLATE}**{_harmless(cleaned(text))}**{_POP_ISOLATE}"
+    return f"{_FIRST_STRONG_ISOLATE}**{_harmless(cleaned(text)) or '…'}**{_POP_ISOLATE}"
 
 
 def quoted(text: str, limit: int) -> str:

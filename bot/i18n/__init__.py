@@ -1,1 +1,1 @@
-"""The languages that members are answered in."""
+"""Translation of sentences into the languages of members."""

@@ -41,13 +41,13 @@ class Spoken(Protocol):
 
 
 def gettext(sentence: str, /, **values: object) -> str:
-    """``sentence`` in the member's language, filled in with ``values``."""
+    """Translate ``sentence`` into the member's language and fill in ``values``."""
     said = _catalogue(_language.get()).gettext(sentence) if sentence else ""
     return said.format(**values) if values else said
 
 
 def ngettext(one: str, many: str, number: int, /, **values: object) -> str:
-    """A sentence about ``{number}`` things in the member's language, in the form that the number asks for."""
+    """Translate a sentence about ``{number}`` things, in the plural form that the number asks for."""
     return _catalogue(_language.get()).ngettext(one, many, number).format(number=number, **values)
 
 
@@ -77,7 +77,7 @@ def speaking(language: str) -> Iterator[None]:
 
 
 class CommandTranslator(app_commands.Translator):
-    """Hands Discord the descriptions, the choices and the menus' entries in every language there is.
+    """Gives Discord the descriptions, choices and menu entries in every language that has a catalogue.
 
     Names of commands and options stay English: examples and documentation quote them.
     """

@@ -1,1 +1,1 @@
-"""Sentences, errors and files as members see them."""
+"""Sentences, errors and files in the form that members see."""

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _SHOWN_VALUE: Final = 300
 _MENTIONS: Final = re.compile(r"<[@#][!&]?\d+>(?:, <[@#][!&]?\d+>)*")
-"""The bot's own words: rules name their channels and members so."""
+"""Values that stay as they are: the bot names channels and members by mentions."""
 
 
 def sentence_for(error: BaseException, doing: str) -> str:
@@ -39,7 +39,7 @@ def sentence_for(error: BaseException, doing: str) -> str:
 
 
 def sentence_of(error: Spoken) -> str:
-    """An error's sentence in the member's language; the values in it may be what somebody typed."""
+    """An error's own sentence in the member's language. Its values are escaped: somebody may have typed them."""
     shown = {
         name: quoted(value, _SHOWN_VALUE) if isinstance(value, str) and not _MENTIONS.fullmatch(value) else value
         for name, value in error.values.items()
@@ -56,7 +56,7 @@ async def say(interaction: discord.Interaction, sentence: str) -> None:
 
 
 class CommandTree(app_commands.CommandTree[discord.Client]):
-    """Answers in the member's language, and every failed command with a sentence that only its user sees."""
+    """Answers commands in the member's language, and a failed one with a sentence that only its user sees."""
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         answer_in_language_of(interaction)

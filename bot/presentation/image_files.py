@@ -1,4 +1,4 @@
-"""Results as files: PNG with provenance, JPEG where Discord's upload limit asks for it."""
+"""Encoding of pictures as files: PNG with provenance, JPEG where Discord's upload limit asks for it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def encode_pictures(pictures: Sequence[Image.Image], limit_bytes: int = UPLOAD_L
 
 
 def encode_preview(previews: Sequence[Image.Image]) -> bytes:
-    """A job's small previews side by side as one JPEG, smoothly enlarged. Slow: keep it off an event loop."""
+    """Encode a job's small previews side by side as one JPEG, smoothly enlarged. Slow: keep it off an event loop."""
     enlarged = []
     for preview in previews:
         scale = _PREVIEW_SIDE_PX / max(preview.size)
@@ -51,14 +51,14 @@ def encode_preview(previews: Sequence[Image.Image]) -> bytes:
 
 
 def encode_photo_sheet(photos: Sequence[Image.Image], columns: int) -> bytes:
-    """Photos of members side by side as one JPEG, not marked as made by an AI. Slow: keep it off an event loop."""
+    """Encode photos side by side as one JPEG that is not marked as made by an AI. Slow: keep it off an event loop."""
     buffer = io.BytesIO()
     tile(photos, columns=min(columns, len(photos))).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
 def encode_thumbnails(pictures: Sequence[Image.Image]) -> list[bytes]:
-    """A small JPEG of each picture. Slow: keep it off an event loop."""
+    """Encode a small JPEG of each picture. Slow: keep it off an event loop."""
     small = [picture.copy() for picture in pictures]
     for picture in small:
         picture.thumbnail((_THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX), Image.Resampling.LANCZOS)

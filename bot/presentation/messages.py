@@ -22,13 +22,13 @@ _ROOM_FOR_A_MENTION: Final = 40
 """A result that comes late begins with the member's mention."""
 
 
-def listing(lines: Sequence[str]) -> str:
-    """As many lines as a message holds, and how many more there are."""
+def listing(lines: Sequence[str], limit: int = MESSAGE_LIMIT) -> str:
+    """Join lines; of those that are too many for ``limit`` characters, the first ones and the number of the rest."""
     whole = "\n".join(lines)
-    if len(whole) <= MESSAGE_LIMIT:
+    if len(whole) <= limit:
         return whole
     kept: list[str] = []
-    room = MESSAGE_LIMIT - len(and_more(len(lines)))
+    room = limit - len(and_more(len(lines)))
     for line in lines:
         room -= len(line) + 1
         if room < 0:
@@ -43,7 +43,7 @@ def and_more(lines: int) -> str:
 
 
 def enumeration(items: Sequence[str], limit: int) -> str:
-    """As many items as ``limit`` characters hold, between commas, and how many more there are."""
+    """Join items with commas; of those that are too many for ``limit`` characters, say how many more there are."""
     kept = ", ".join(items)
     number = len(items)
     while len(kept) > limit:
@@ -53,6 +53,7 @@ def enumeration(items: Sequence[str], limit: int) -> str:
 
 
 def waiting(jobs_before: int, expected_s: float | None) -> str:
+    """A job that waits: its place in the queue and, where the pace is known, the time until it is ready."""
     told = gettext("⏳ Your picture is next.")
     if jobs_before:
         told = ngettext(
@@ -62,6 +63,7 @@ def waiting(jobs_before: int, expected_s: float | None) -> str:
 
 
 def whole_queue(jobs: int, expected_s: float | None) -> str:
+    """The length of the whole queue and, where the pace is known, the time until it is empty."""
     if not jobs:
         return gettext("Nothing is waiting.")
     told = ngettext("{number} job is open.", "{number} jobs are open.", jobs)
@@ -71,12 +73,13 @@ def whole_queue(jobs: int, expected_s: float | None) -> str:
 
 
 def own_job(request: DrawRequest, state: str) -> str:
+    """One of the member's own open jobs, as a line of a list."""
     prompt = quoted(request.prompt, _SHOWN_REST)
     return gettext("- yours: {people}, “{prompt}”: {state}", people=people(request), prompt=prompt, state=state)
 
 
 def past_job(record: JobRecord, request: DrawRequest, limit: int) -> str:
-    """An entry of the history: what was asked, when, and a link to the message."""
+    """An entry of the history: the prompt in at most ``limit`` characters, the time, and a link to the message."""
     when = discord.utils.format_dt(record.created_at, "R")
     link = f"https://discord.com/channels/{request.guild_id or '@me'}/{record.channel_id}/{record.message_id}"
     about = gettext("{people} · seed `{seed}` · {when}", people=people(request), seed=request.seed, when=when)
@@ -84,11 +87,13 @@ def past_job(record: JobRecord, request: DrawRequest, limit: int) -> str:
 
 
 def duration(seconds: float) -> str:
+    """A time in seconds, or in minutes from 100 seconds on."""
     whole = max(1, round(seconds))
     return gettext("{number} s", number=whole) if whole < 100 else gettext("{number} min", number=round(whole / 60))
 
 
 def drawing(request: DrawRequest, step: int, steps: int, elapsed_s: float) -> str:
+    """A job that is drawn: a progress bar and the time that is left at the pace so far."""
     filled = _BAR_CELLS * step // steps
     bar = "▰" * filled + "▱" * (_BAR_CELLS - filled)
     rest = f" · {gettext('about {time} left', time=duration(elapsed_s / step * (steps - step)))}" if step else ""
@@ -113,6 +118,7 @@ def result(request: DrawRequest, dropped_text: str) -> str:
 
 
 def settings(request: DrawRequest) -> str:
+    """The settings of a request, without those that are usual."""
     last = request.seed + request.count - 1
     seeds = gettext("seed `{seed}`", seed=request.seed)
     if request.count > 1:
@@ -141,6 +147,7 @@ def settings(request: DrawRequest) -> str:
 
 
 def people(request: DrawRequest) -> str:
+    """The names of the people in a request, with their shares where there are several."""
     if len(request.identities) == 1:
         return shown(request.identities[0].name)
     total = sum(share.weight for share in request.identities)

@@ -10,7 +10,7 @@ from storage import PromptStore
 
 
 async def keep_prompt(prompts: PromptStore, user_id: int, name: str, prompt: str) -> str:
-    """Keep a prompt; returns what to tell the member. Raises :class:`UserError` or :class:`StorageError`."""
+    """Keep a prompt and return the sentence for the member. Raises :class:`UserError` or :class:`StorageError`."""
     name, prompt = checked_name(name), checked_prompt(prompt)
     place_trigger(prompt)
     replaced = await prompts.save(user_id, name, prompt)

@@ -24,11 +24,11 @@ _SHOWN_CHARACTERS: Final = 1500
 
 
 class ReportError(UserError):
-    """A member reports too much."""
+    """A report that is not taken: a second one of the same picture, or one too many in an hour."""
 
 
 class Reports:
-    """Hands reports on: each picture once for each member, and few an hour.
+    """Takes reports of pictures: each picture once from each member, and a few an hour.
 
     Both are remembered in memory. A restart forgets them, so a member can file a report again after one; the
     moderators see who it is.
@@ -76,7 +76,7 @@ class Reports:
         return gettext("Reported to the moderators.")
 
     def _count(self, user_id: int, job_id: int) -> None:
-        """Remember a report, in one go: a member's next one waits for nothing and must find it."""
+        """Remember a report. Nothing is awaited here, so that two at once cannot both pass."""
         if (user_id, job_id) in self._reported:
             raise ReportError("You have reported this picture already.")
         now_s = self._now_s()

@@ -1,4 +1,4 @@
-"""A picture of each style, drawn once by the model that is loaded. Called by /style."""
+"""Sample pictures of the styles, drawn once by the model that is loaded. Called by /style."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, I
 _PROMPT: Final = "a portrait of a woman with red hair at the beach"
 _SEED: Final = 4
 _WEIGHT: Final = 0.25
-"""Members' own pictures come first."""
+"""Share of the GPU beside a member's 1: members' own pictures come first."""
 
 
 class StyleSamples:
-    """Draws nobody in particular in every style when first asked, and keeps the pictures until the bot ends."""
+    """Draws a text-only picture in every style when first asked, and keeps the pictures until the bot ends."""
 
     def __init__(self, gpu: GpuThread, steps: int, guidance: float) -> None:
         self._gpu, self._steps, self._guidance = gpu, steps, guidance
@@ -33,7 +33,7 @@ class StyleSamples:
         return self._drawing is not None and self._drawing.done() and not _has_failed(self._drawing)
 
     async def pictures(self) -> dict[str, bytes]:
-        """A small JPEG by the style's name, drawn by the first who asks; the next wait with them."""
+        """Return a small JPEG for each style's name. The first call has them drawn; later ones wait for the same."""
         if self._drawing is None or _has_failed(self._drawing):
             self._drawing = asyncio.create_task(self._draw())
         return await asyncio.shield(self._drawing)
@@ -49,7 +49,7 @@ class StyleSamples:
         return dict(zip(STYLES, thumbnails, strict=True))
 
     async def _drawn(self, job_id: int, style: str, settings: GenerationSettings) -> Sequence[Image.Image]:
-        """``job_id`` is below zero, where no member's job is."""
+        """Draw one style. ``job_id`` is below zero: the ids of members' jobs are not."""
         loop = asyncio.get_running_loop()
         finished: asyncio.Future[Sequence[Image.Image]] = loop.create_future()
 

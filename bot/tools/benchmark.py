@@ -1,4 +1,4 @@
-"""How soon the bot acknowledges what members do while the GPU thread is saturated: ``python -m bot.tools.benchmark``.
+"""Benchmark of the bot's first responses while the GPU thread is saturated: ``python -m bot.tools.benchmark``.
 
 Fifty members use commands, autocompletion and buttons in a simulated Discord, with the real bot and the nano model
 drawing all the time. What counts is the wall clock from the dispatch of an interaction to the bot's first response;

@@ -16,6 +16,7 @@ from bot.domain.identity_names import MAX_NAME_CHARACTERS, shown
 from bot.domain.member_text import code_span
 from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation.image_files import encode_photo_sheet
+from bot.presentation.messages import MESSAGE_LIMIT, listing
 from bot.services.identities import MAX_PHOTOS, AddedPhotos, IdentityService, Upload
 from bot.views.persistent import PersistentForm
 from photomaker_core.errors import PhotoError
@@ -186,18 +187,22 @@ async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:
     info = added.info
     photos = ngettext("{number} photo", "{number} photos", info.photo_count)
     told = "Added {name} with {photos}." if len(added.photos) == info.photo_count else "{name} has {photos} now."
-    lines = [gettext(told, name=shown(info.name), photos=photos)]
+    first = gettext(told, name=shown(info.name), photos=photos)
+    lines: list[str] = []
     for number, report in enumerate(added.reports, start=1):
         if report.notes:
             notes = "; ".join(gettext(note.value) for note in report.notes)
             lines.append(gettext("- Photo {number} is kept, but: {notes}.", number=number, notes=notes))
+    last: list[str] = []
     if not can_find_faces():
         told = gettext("Faces were not looked for: the bot's operator has not installed the extra `faces`.")
-        lines.append(f"-# {told}")
+        last.append(f"-# {told}")
     example = code_span(f"/imagine prompt: a person img in a red hat identity: {info.name}")
-    lines.append(gettext("This is what the model sees. Try: {command}", command=example))
+    last.append(gettext("This is what the model sees. Try: {command}", command=example))
+    room = MESSAGE_LIMIT - sum(len(line) + 1 for line in (first, *last))
+    content = "\n".join([first, *filter(None, [listing(lines, room)]), *last])
     sheet = await asyncio.to_thread(_seen_by_model, added.photos, added.reports)
-    return "\n".join(lines), discord.File(io.BytesIO(sheet), "seen-by-the-model.jpg")
+    return content, discord.File(io.BytesIO(sheet), "seen-by-the-model.jpg")
 
 
 def _seen_by_model(photos: Sequence[bytes], reports: Sequence[PhotoReport]) -> bytes:

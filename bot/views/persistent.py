@@ -1,4 +1,4 @@
-"""Views and forms whose failures become sentences that only the member who used them sees."""
+"""Base classes of views and forms: their failures become sentences that only the member who used them sees."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bot.i18n.catalogue import answer_in_language_of, gettext
 from bot.presentation.errors import say, sentence_for
 
 FORM_TIMEOUT_S: Final = 900.0
-"""How long a form waits to be sent: nobody tells a bot that one was dismissed."""
+"""The time after which a form that was not sent is forgotten."""
 
 V = TypeVar("V", bound=ui.View | ui.LayoutView)
 
 
 class PersistentView(ui.View):
-    """A view that never times out; the bot registers one of each kind, which answers after a restart too.
+    """A view that never times out. The bot registers one of each kind, so that it answers after a restart too.
 
-    Its labels are English in the code, and in the member's language where it is made for a message.
+    Its labels are English in the code; where it is made for a message, they are in the member's language.
     """
 
     doing: ClassVar[str] = "a button"

@@ -24,7 +24,7 @@ _STEPS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one stage of drawing took on the device: the most bytes allocated during it, and seconds."""
+    """The cost of one stage of drawing: the most bytes allocated on the device during it, and seconds."""
 
     peak: int
     seconds: float

@@ -1,1 +1,1 @@
-"""How good the pictures are: the paper's comparison on any base and adapter."""
+"""Evaluation of pictures: the paper's comparison of methods on any base and adapter."""

@@ -1,4 +1,4 @@
-"""What an evaluation asks for: the paper's five kinds of prompts, in our own wording."""
+"""Prompts of an evaluation: the paper's five kinds, in our own wording."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class FaceNetwork(FaceEmbedder, Protocol):
 
     @property
     def width(self) -> int:
-        """How many numbers an embedding has."""
+        """The number of values in an embedding."""
 
     def crop(self, photo: Image.Image) -> Image.Image | None:
         """The largest face, cut out; ``None`` when there is no face."""

@@ -1,4 +1,4 @@
-"""Where the embedded nano model lies inside the package: an ordinary base folder, adapter file and judge."""
+"""Paths of the embedded nano model inside the package: an ordinary base folder, adapter file and judge."""
 
 from __future__ import annotations
 

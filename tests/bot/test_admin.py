@@ -47,13 +47,14 @@ async def test_blocked_words_are_refused_everywhere(server: Server, chief: simco
     first = await drawn(server)
     await server.command(chief, "admin word", word="Blood")
     assert "“blood” is not allowed" in (await imagine(server, "a man img in BLOOD")).content
+    assert "“blood” is not allowed" in (await imagine(server, "a man img in \uff42lo\u00ado\u200bd")).content
     assert len((await imagine(server, "a man img with bloodless lips")).attachments) == 1
     shown = await server.ada.click(first, label="Change")
     result = await server.ada.submit_modal(shown, {"prompt": "a man img, blood", "negative": "", "seed": ""})
     await server.quiet()
     assert result.response is not None
     assert "is not allowed" in result.response.content
-    assert "none" in (await server.command(chief, "admin word", word="blood")).content
+    assert "none" in (await server.command(chief, "admin word", word="bl\u200b\u043e\u043ed")).content
     assert "between 1 and 60" in (await server.command(chief, "admin word", word="x" * 61)).content
 
 
@@ -61,6 +62,7 @@ def test_words_are_matched_whole_and_phrases_too() -> None:
     rules = Rules(blocked_words=("no.pe", "two words", "ü"))
     assert blocked_word(rules, ("that is NO.PE!", "")) == "no.pe"
     assert blocked_word(rules, ("noxpe", "two, words", "overly")) is None
+    assert blocked_word(rules, ("", "two \n words")) == "two words"
     assert blocked_word(rules, ("", "Two words")) == "two words"
     assert blocked_word(rules, ("über", "Ü")) == "ü"
 

@@ -45,7 +45,7 @@ def test_translations_keep_the_values_and_the_commands(code: str) -> None:
 
 
 def _commands(text: str) -> list[str]:
-    """What is in backticks, and the commands named outside of them."""
+    """The texts in backticks, and the commands named outside of them."""
     in_ticks = re.findall(r"`[^`]*`", text)
     return in_ticks + re.findall(r"(?<![\w<])/(?:identity|imagine|mix|prompt|settings)\b", re.sub(r"`[^`]*`", "", text))
 
@@ -65,7 +65,7 @@ async def test_localised_commands_fit_discords_limits(server: Server) -> None:
 
 
 def _longest(payload: dict[str, Any]) -> int:
-    """What Discord counts of a command: names, descriptions and values, the longest localisation of each."""
+    """The characters that Discord counts of a command: names, descriptions, values; of localisations the longest."""
     total = len(str(payload.get("value", "")))
     for field in ("name", "description"):
         texts = [payload.get(field) or "", *(payload.get(f"{field}_localizations") or {}).values()]
@@ -135,7 +135,7 @@ def marked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def untranslated(text: str) -> str:
-    """What of a message is neither in brackets nor a name, a quotation, a mention or a link."""
+    """The rest of a message that is neither in brackets nor a name, a quotation, a mention or a link."""
     while (shorter := re.sub(rf"{_OPEN}[^{_OPEN}{_CLOSE}]*{_CLOSE}", "", text)) != text:
         text = shorter
     for pattern in (r"“[^”]*”", r"\*\*.*?\*\*", r"<[^>]*>", r"\(https?:[^)]*\)", r"`[^`]*`"):

@@ -73,8 +73,17 @@ async def test_a_message_without_a_picture_is_refused_when_its_files_were_read(s
 
 
 async def test_dismissed_forms_do_not_stay_in_memory(server: Server) -> None:
+    opened = server.bot._connection._view_store._modals
     shown = [await server.ada.slash(server.channel, "identity add") for _ in range(20)]
-    assert len(server.bot._connection._view_store._modals) == 20
-    await submit(server, shown[0], {"name": "newton", "consent": [MINE], "photos": [upload(1)]})
+    await server.bob.slash(server.channel, "identity add")
+    assert len(opened) == 2
+    await submit(server, shown[-1], {"name": "newton", "consent": [MINE], "photos": [upload(1)]})
+    assert len(opened) == 1
     await server.env.advance_time(FORM_TIMEOUT_S + 1)
+    assert opened == {}
+
+
+async def test_a_form_that_fails_is_forgotten(server: Server) -> None:
+    shown = await server.ada.slash(server.channel, "identity add")
+    await submit(server, shown, {"name": " ", "consent": [MINE], "photos": [upload(1)]})
     assert server.bot._connection._view_store._modals == {}

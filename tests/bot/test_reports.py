@@ -18,16 +18,16 @@ async def test_reports_reach_the_moderators_channel(
 ) -> None:
     first = await drawn(server)
 
-    async def report() -> str:
-        shown = await server.bob.click(first, label="Report")
-        return says(await server.bob.submit_modal(shown, {"reason": "that is *me*"}))
+    async def report(member: simcord.MemberActor) -> str:
+        shown = await member.click(first, label="Report")
+        return says(await member.submit_modal(shown, {"reason": "that is *me*"}))
 
     with caplog.at_level(logging.WARNING):
-        assert "bot's operator" in await report()
+        assert "bot's operator" in await report(server.ada)
     assert "that is *me*" in caplog.text
     desk = server.env.guild.create_text_channel("reports")
     assert f"<#{desk.id}>" in (await server.command(chief, "admin reports", channel=desk)).content
-    assert "to the moderators" in await report()
+    assert "to the moderators" in await report(server.bob)
     (posted,) = desk.history()
     assert f"<@{server.bob.id}> reports" in posted.content
     assert "that is \\*me\\*" in posted.content

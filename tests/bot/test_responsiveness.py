@@ -1,4 +1,4 @@
-"""How often Discord is called for a job, whatever its length."""
+"""Tests of the number of calls to Discord for a job, whatever its length."""
 
 from __future__ import annotations
 

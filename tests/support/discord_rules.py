@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -187,35 +187,30 @@ def _against_description(request: Request) -> Iterator[str]:
     contents = (operation.get("requestBody") or {}).get("content") or {}
     if request.body is None or "application/json" not in contents:
         return
-    error = best_match(_validator(operation["operationId"]).iter_errors(_with_text_ids(request.body)))
-    if error is not None:
-        yield f"{error.json_path}: {error.message[:500]}"
+    for error in _validator(operation["operationId"]).iter_errors(request.body):
+        cause = _cause(error)
+        message = cause.message
+        yield f"{cause.json_path}: {message if len(message) < 500 else f'{message[:250]} … {message[-250:]}'}"
 
 
-def _with_text_ids(body: Any) -> Any:
-    """Ids of attachments as text: discord.py writes those of uploads as whole numbers, which Discord takes too."""
-    if isinstance(body, list):
-        return [_with_text_ids(one) for one in body]
-    if not isinstance(body, dict):
-        return body
-    changed = {name: _with_text_ids(value) for name, value in body.items() if name != "attachments"}
-    if "attachments" in body:
-        attachments = body["attachments"]
-        if isinstance(attachments, list):
-            attachments = [
-                {**one, "id": str(one["id"])} if isinstance(one.get("id"), int) else one for one in attachments
-            ]
-        changed["attachments"] = attachments
-    return changed
+def _cause(error: ValidationError) -> ValidationError:
+    """The innermost error: of several alternatives, that of the one for components or callbacks of this type."""
+    alternatives: dict[Any, list[ValidationError]] = {}
+    for one in error.context or ():
+        alternatives.setdefault(one.relative_schema_path[0], []).append(one)
+    of_this_type = [errors for errors in alternatives.values() if not any(map(_is_of_another_type, errors))]
+    return _cause(of_this_type[0][0]) if len(of_this_type) == 1 else error
 
 
-def _with_text_id(attachment: dict[str, Any]) -> dict[str, Any]:
-    return {**attachment, "id": str(attachment["id"])} if isinstance(attachment.get("id"), int) else attachment
+def _is_of_another_type(error: ValidationError) -> bool:
+    return (list(error.relative_path) == ["type"] and error.validator in {"const", "enum"}) or error.validator == "type"
 
 
 @cache
 def _description() -> dict[str, Any]:
     content: dict[str, Any] = json.loads(DESCRIPTION.read_text())
+    # discord.py writes the ids of uploads and of recipients as whole numbers, which Discord takes too.
+    content["components"]["schemas"]["SnowflakeType"]["type"] = ["string", "integer"]
     return content
 
 

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sections(random: RandomSdxl, people: list[list[Image.Image]], options: argparse.Namespace) -> list[Section]:
-    """What is measured, the most valuable first; times are those of SDXL on a data-centre card, with room."""
+    """The measurements, the most valuable first; times are those of SDXL on a data-centre card, with room."""
     import torch
 
     from photomaker_core.benchmark.gpu_check import faster_steps, half_precision, speed

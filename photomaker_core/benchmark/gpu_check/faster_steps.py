@@ -1,4 +1,4 @@
-"""What makes a step faster: the UNet's memory layout, and compiling its blocks."""
+"""Measurements of faster steps: by the UNet's memory layout, and by compiling its blocks."""
 
 from __future__ import annotations
 

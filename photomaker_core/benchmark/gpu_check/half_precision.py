@@ -25,7 +25,7 @@ _OVERFLOW = 60_000
 
 
 def neighbours(model: PhotoMaker, settings: GenerationSettings) -> Tables:
-    """How far one picture drawn alone is from itself: drawn again, among four, and in float32."""
+    """Measure the distance of a picture drawn alone from itself: drawn again, among four, and in float32."""
     engine = StepEngine(model)
     alone = _latents(engine, settings, 1)
     pixels = engine.decode(alone)
@@ -61,7 +61,7 @@ def other_precision(random: RandomSdxl, dtype: torch.dtype, settings: Generation
 
 
 def overflowing_vae(model: PhotoMaker, settings: GenerationSettings) -> Tables:
-    """Whether previews and pictures are finite with a VAE that overflows in float16.
+    """Check that previews and pictures are finite with a VAE that overflows in float16.
 
     ``model``'s VAE is spoilt for anything else.
     """
