@@ -41,7 +41,16 @@ async def erase_job(session: AsyncSession, job_id: int) -> None:
     await session.execute(
         update(Job)
         .where(Job.id == job_id)
-        .values(state=ERASED, request={}, source=None, interaction_token=None, error=None, message_id=None)
+        .values(
+            state=ERASED,
+            awaits_delivery=False,
+            request={},
+            source=None,
+            interaction_token=None,
+            error=None,
+            dropped_text=None,
+            message_id=None,
+        )
     )
     await session.execute(
         update(Result).where(Result.job_id == job_id).values(seed=0, settings={}, picture=None, thumbnail=None)

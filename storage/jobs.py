@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
+from storage.erasure import ERASED
 from storage.errors import LimitReachedError
 from storage.models import Job, Result
 from storage.users import lock_user
@@ -21,10 +22,10 @@ DRAWN: Final = "drawn"
 DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
-JOB_STATES: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, FAILED, CANCELLED)
+JOB_STATES: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, FAILED, CANCELLED, ERASED)
 _OPEN: Final = (QUEUED, RUNNING)
 _OLDEST_FIRST: Final = select(Job).order_by(Job.id)
-_COUNTED: Final = (QUEUED, RUNNING, DRAWN, DELIVERED)
+_COUNTED: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, ERASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +125,18 @@ class JobStore:
 
     async def unfinished(self) -> list[JobRecord]:
         """What was accepted and has not ended, oldest first: the jobs to resume after a restart."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.state.in_(_OPEN)))]
 
     async def undelivered(self) -> list[JobRecord]:
         """What has ended without its member knowing, oldest first."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.awaits_delivery))]
 
     async def by_message(self, message_id: int) -> JobRecord | None:
         """The job that a message shows, the newest where there are several."""
         query = select(Job).where(Job.message_id == message_id).order_by(Job.id.desc()).limit(1)
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             job = await session.scalar(query)
             return None if job is None else _record(job)
 
@@ -149,23 +150,23 @@ class JobStore:
             .limit(limit)
             .offset(offset)
         )
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return [PastJob(_record(job), thumbnail) for job, thumbnail in await session.execute(query)]
 
     async def counts(self) -> dict[str, int]:
         """How many jobs there are in each state."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return dict((await session.execute(select(Job.state, func.count()).group_by(Job.state))).tuples().all())
 
     async def source(self, job_id: int) -> bytes | None:
         """The picture that a job starts from."""
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return await session.scalar(select(Job.source).where(Job.id == job_id))
 
     async def pictures(self, job_id: int) -> list[bytes]:
         """A job's encoded pictures in order, as long as they are there."""
         query = select(Result.picture).where(Result.job_id == job_id, Result.picture.is_not(None))
-        async with self._database.transaction() as session:
+        async with self._database.reading() as session:
             return [one for one in await session.scalars(query.order_by(Result.position)) if one is not None]
 
     async def moved(self, job_id: int, message_id: int) -> None:
@@ -219,7 +220,7 @@ class JobStore:
     async def _settle(
         self, job_id: int, drawn_becomes: dict[str, Any], every: dict[str, Any], keep_pictures: bool
     ) -> None:
-        change = update(Job).where(Job.id == job_id)
+        change = update(Job).where(Job.id == job_id, Job.awaits_delivery)
         async with self._database.transaction() as session:
             await session.execute(change.where(Job.state == DRAWN).values(drawn_becomes))
             await session.execute(change.values(awaits_delivery=False, interaction_token=None, **every))

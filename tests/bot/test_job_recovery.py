@@ -69,6 +69,14 @@ async def started(server: Server, bot: PhotoMakerBot) -> None:
     server.bot = bot
 
 
+async def started_and_loaded(server: Server, folder: Path, model: PhotoMaker) -> None:
+    """Start a bot that has all the time to do so before it draws."""
+    load = SlowLoad(model)
+    await started(server, PhotoMakerBot(settings(folder), load=load))
+    load.may_load.set()
+    await server.quiet()
+
+
 async def test_what_is_open_can_be_seen_and_cancelled_while_the_model_loads(
     server: Server, tmp_path: Path, tiny_model: PhotoMaker, hold: threading.Event
 ) -> None:
@@ -109,8 +117,7 @@ async def test_a_row_that_cannot_be_read_fails_alone(
     ]
     for number, request in enumerate(requests, start=1):
         rows(tmp_path, "UPDATE jobs SET request = ? WHERE id = ?", json.dumps(request), number)
-    await started(server, PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model))
-    await server.quiet()
+    await started_and_loaded(server, tmp_path, tiny_model)
     states = [state for (state,) in rows(tmp_path, "SELECT state FROM jobs ORDER BY id")]
     assert states == ["delivered", "delivered", "failed", "failed", "failed", "delivered"]
     assert [len(job.attachments) for job in jobs] == [1, 1, 0, 0, 0, 1]
@@ -125,8 +132,7 @@ async def test_a_job_that_stops_the_process_is_tried_three_times(
     await stopped(server, hold)
     rows(tmp_path, "UPDATE jobs SET attempts = 3, state = 'running' WHERE id = 1")
     rows(tmp_path, "UPDATE jobs SET attempts = 2, state = 'running' WHERE id = 2")
-    await started(server, PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model))
-    await server.quiet()
+    await started_and_loaded(server, tmp_path, tiny_model)
     assert rows(tmp_path, "SELECT state, attempts FROM jobs ORDER BY id") == [("failed", 3), ("delivered", 3)]
     assert "three times" in killing.content
     assert len(good.attachments) == 1
@@ -148,8 +154,7 @@ async def test_jobs_that_were_begun_before_are_drawn_after_the_others_and_alone(
         together.append(set(runner._jobs))
 
     monkeypatch.setattr(Runner, "submit", noted)
-    await started(server, PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model))
-    await server.quiet()
+    await started_and_loaded(server, tmp_path, tiny_model)
     suspects = [jobs & {1, 2, 3} for jobs in together]
     assert [jobs for jobs in suspects if jobs] == [{2}, {3}, {1}]
     assert rows(tmp_path, "SELECT count(*) FROM jobs WHERE state = 'delivered'") == [(5,)]

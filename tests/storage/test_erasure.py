@@ -101,7 +101,8 @@ def drawn(*identities: tuple[int, str]) -> dict[str, object]:
 
 async def draw(jobs: JobStore, user_id: int, request: dict[str, object], message_id: int = 2) -> int:
     job = await jobs.accept(new_job(user_id=user_id, request=request, message_id=message_id))
-    await jobs.finished(job.id, [NewResult(7, request, b"picture", b"thumbnail")])
+    await jobs.drawn(job.id, [NewResult(7, request, b"picture", b"thumbnail")])
+    await jobs.delivered(job.id, message_id, keep_pictures=True)
     return job.id
 
 

@@ -119,6 +119,7 @@ async def test_every_row_outlives_the_upgrade(file: Path, revision: str) -> None
     known = columns(file)
     before = content(file, known)
     await (await Database.open(url(file))).close()
+    before["jobs"] = [tuple("delivered" if cell == "done" else cell for cell in job) for job in before["jobs"]]
     assert content(file, known) == before
     assert rows(file, "PRAGMA foreign_key_check") == []
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
