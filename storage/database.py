@@ -31,7 +31,7 @@ _SQLITE_PRAGMAS: Final = (
 _SQLITE_BEGIN: Final = "sqlite_begin"
 """The execution option that says how a transaction begins on SQLite; empty for not at all."""
 
-_MIGRATION_PATIENCE_S: Final = 10.0
+_MIGRATION_PATIENCE_S: Final = 30.0
 _SCRUB_TRIES: Final = 10
 _SCRUB_BUSY_TIMEOUT_MS: Final = 50
 SCRUB_INTERVAL_S: Final = 0.5
@@ -71,7 +71,12 @@ class Database:
             location = make_url(url)
             _prepare_folder(location.database, location.get_backend_name())
             engine = create_async_engine(location)
-        except (ArgumentError, ImportError, InvalidRequestError) as error:
+        except InvalidRequestError as error:
+            raise DatabaseUnavailableError(
+                "DATABASE_URL names a driver that cannot be used here. It begins with sqlite+aiosqlite:/// or "
+                "postgresql+asyncpg://, as .env.example shows."
+            ) from error
+        except (ArgumentError, ImportError) as error:
             raise DatabaseUnavailableError("DATABASE_URL is not usable: {reason}", reason=error) from error
         if location.get_backend_name() == "sqlite":
             event.listen(engine.sync_engine, "connect", _set_pragmas)

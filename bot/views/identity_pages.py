@@ -21,15 +21,20 @@ PAGE: Final = 10
 async def identity_page(
     identities: IdentityService, interaction: discord.Interaction, page: int
 ) -> tuple[str, ui.View | None]:
-    """A page of the list for whoever asks, counted from 0, and buttons where there are several."""
+    """A page of the list for whoever asks, counted from 0, and buttons where there are several.
+
+    In the place of a page that is there no longer comes the last one.
+    """
     user_id = interaction.user.id
     found, number = await identities.store.all_accessible(user_id, interaction.guild_id, PAGE, page * PAGE)
+    pages = -(-number // PAGE)
+    if page >= pages > 0:
+        return await identity_page(identities, interaction, pages - 1)
     default = (await identities.preferences.of(user_id)).identity_id
     lines = [_line(info, user_id) + (gettext(" · your default") if info.id == default else "") for info in found]
     if not number:
         lines = [gettext("You have no identity yet. Add one with `/identity add`.")]
-    pages = -(-number // PAGE)
-    if pages <= 1 and page == 0:
+    if pages <= 1:
         return "\n".join(lines), None
     lines.append(gettext("-# Page {page} of {pages}", page=page + 1, pages=pages))
     view = ui.View(timeout=None)

@@ -156,6 +156,11 @@ async def test_many_identities_are_listed_in_pages(server: Server) -> None:
         if page < 3:
             await click(server, server.ada, shown, "Next")
     assert found == [f"{number:02}" for number in range(27)]
+    for number in range(10, 27):
+        await store.delete(server.ada.id, f"{number:02} {'*' * 29}")
+    await click(server, server.ada, shown, "Back")
+    assert "**09 " in shown.content
+    assert "Page" not in shown.content
 
 
 async def test_a_list_of_one_page_has_no_buttons(server: Server) -> None:

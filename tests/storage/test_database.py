@@ -100,6 +100,17 @@ async def test_an_unusable_url_is_explained() -> None:
             await Database.open(address)
 
 
+async def test_a_url_without_an_asynchronous_driver_is_explained(file: Path) -> None:
+    with pytest.raises(StorageError, match=r"begins with sqlite\+aiosqlite:///"):
+        await Database.open(f"sqlite:///{file}")
+
+
+async def test_a_server_that_cannot_be_reached_is_explained() -> None:
+    pytest.importorskip("asyncpg")
+    with pytest.raises(StorageError, match="The database cannot be reached"):
+        await Database.open("postgresql+asyncpg://postgres@127.0.0.1:1/bot")
+
+
 async def test_a_busy_database_is_waited_for(identities: IdentityStore, file: Path) -> None:
     other = sqlite3.connect(file, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")

@@ -10,7 +10,7 @@ from pathlib import Path
 from storage import Database
 from tests.support.database import rows, url
 
-_KILLS = 5
+_KILLS = 4
 
 _WORK = """
 import asyncio, sys
