@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from photomaker_core.loading.photomaker import PhotoMaker
     from photomaker_core.sampling.generation import GenerationSettings
 
-_METHODS: Final = ("photomaker", "text", "dreambooth")
+_METHODS: Final = ("photomaker", "text", "dreambooth", "real")
 _DRAWN_PHOTOS: Final = 4
 _NVIDIA: Final = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics"
 _LORA_NAME: Final = "lora"
@@ -173,7 +173,7 @@ def _methods(
     """``load_plain`` loads the base without the adapter's LoRA, for the methods that know nothing of PhotoMaker."""
     from dataclasses import replace
 
-    from photomaker_core.evaluation.methods import DreamBoothMethod, PhotoMakerMethod, TextOnlyMethod
+    from photomaker_core.evaluation.methods import DrawnMethod, DreamBoothMethod, PhotoMakerMethod, TextOnlyMethod
     from photomaker_core.training.dreambooth import DreamBooth
 
     made: list[Callable[[], Method]] = []
@@ -190,6 +190,8 @@ def _methods(
         made.append(
             partial(DreamBoothMethod, options.base, load_plain, settings, training, prior, photos=max(options.photos))
         )
+    if "real" in options.methods:
+        made.append(DrawnMethod)
     if "text" in options.methods:
         made.append(lambda: TextOnlyMethod(load_plain(), settings))
     return made

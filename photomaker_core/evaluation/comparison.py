@@ -24,6 +24,7 @@ from photomaker_core.evaluation.methods import Method, PromptSpec
 from photomaker_core.evaluation.networks import MetricNetworks, PictureEmbedder
 from photomaker_core.evaluation.people import Person
 
+LEAST_FID_PICTURES = 2000
 _EMBEDDING_BATCH = 32
 
 
@@ -40,14 +41,26 @@ class Drawn:
 class MethodResult:
     """One row of the comparison.
 
-    Scores are named as in the paper's Table 1 and are in percent, but for FID and ``Speed (s)``: the median
-    seconds to personalise and draw one picture. ``by_attribute`` has (right, asked) for every attribute.
+    Scores are named as in the paper's Table 1 and are in percent, but for FID, Face Div. and ``Speed (s)``: the median
+    seconds to personalise and draw one picture. ``by_attribute`` has (right, asked) for every attribute, and
+    ``identified`` says for each picture whether its person was found first, where that is measured.
     """
 
     name: str
     scores: dict[str, float]
     by_attribute: dict[str, tuple[int, int]]
     drawn: list[Drawn]
+    identified: list[bool]
+
+    @property
+    def rates(self) -> dict[str, tuple[int, int]]:
+        """The scores that are shares, as (right, asked)."""
+        counts = {"ID top-1": (sum(self.identified), len(self.identified))}
+        counts["Attributes"] = (
+            sum(right for right, _ in self.by_attribute.values()),
+            sum(asked for _, asked in self.by_attribute.values()),
+        )
+        return {name: count for name, count in counts.items() if name in self.scores}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +86,12 @@ def compare(comparison: Comparison, methods: Iterable[Callable[[], Method]]) -> 
     return [_run(comparison, make()) for make in methods]
 
 
-def measure(comparison: Comparison, drawn: Sequence[Drawn]) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
-    """Scores of some pictures, and how often each asked attribute is right."""
+def measure(comparison: Comparison, name: str, drawn: list[Drawn]) -> MethodResult:
+    """Score some pictures.
+
+    FID is left out below ``LEAST_FID_PICTURES`` on either side, where it says more about the numbers than about the
+    pictures; ``FID real`` is that between two halves of the people's own photos.
+    """
     networks, people = comparison.networks, comparison.people
     pictures = [one.picture for one in drawn]
     scores: dict[str, float] = {}
@@ -90,20 +107,24 @@ def measure(comparison: Comparison, drawn: Sequence[Drawn]) -> tuple[dict[str, f
         scores["Face Sim."] = 100 * _likeness(faces, networks.face, drawn, people)
     if networks.perceptual and networks.face_crop:
         scores["Face Div."] = 100 * _diversity(networks.perceptual, networks.face_crop, drawn)
-    if networks.inception:
-        photos = [photo for person in people for photo in person.photos]
-        scores["FID"] = frechet_distance(_embed(networks.inception, pictures), _embed(networks.inception, photos))
+    photos = [photo for person in people for photo in person.photos]
+    if networks.inception and min(len(pictures), len(photos)) >= LEAST_FID_PICTURES:
+        real = _embed(networks.inception, photos)
+        scores["FID"] = frechet_distance(_embed(networks.inception, pictures), real)
+        scores["FID real"] = frechet_distance(real[::2], real[1::2])
+    identified: list[bool] = []
     if networks.face and len(people) > 1:
         means = torch.stack([_mean_direction(networks.face(person.photos)) for person in people])
         ranks = ranks_among(faces, means, [one.person for one in drawn])
-        scores["ID top-1"] = 100 * sum(rank == 0 for rank in ranks) / len(ranks)
+        identified = [rank == 0 for rank in ranks]
+        scores["ID top-1"] = 100 * sum(identified) / len(identified)
     by_attribute: dict[str, tuple[int, int]] = {}
     if networks.attributes:
         by_attribute = _attributes(networks.attributes(pictures), drawn)
         asked_for = sum(asked for _, asked in by_attribute.values())
         if asked_for:
             scores["Attributes"] = 100 * sum(right for right, _ in by_attribute.values()) / asked_for
-    return scores, by_attribute
+    return MethodResult(name, scores, by_attribute, drawn, identified)
 
 
 def _run(comparison: Comparison, method: Method) -> MethodResult:
@@ -117,8 +138,9 @@ def _run(comparison: Comparison, method: Method) -> MethodResult:
         seconds.append(time.perf_counter() - started)
         pictures += draw(wishes[1:])
         drawn += [Drawn(index, wish, picture) for wish, picture in zip(wishes, pictures, strict=True)]
-    scores, by_attribute = measure(comparison, drawn)
-    return MethodResult(method.name, scores | {"Speed (s)": median(seconds)}, by_attribute, drawn)
+    result = measure(comparison, method.name, drawn)
+    result.scores["Speed (s)"] = median(seconds)
+    return result
 
 
 def _embed(network: PictureEmbedder, pictures: Sequence[Image.Image]) -> Tensor:
@@ -140,7 +162,7 @@ def _likeness(shown: Tensor, network: PictureEmbedder, drawn: Sequence[Drawn], p
 def _diversity(
     network: PictureEmbedder, crop: Callable[[Image.Image], Image.Image | None], drawn: Sequence[Drawn]
 ) -> float:
-    """The mean distance of faces of the same person."""
+    """The mean distance of two faces of the same person, over all pairs."""
     values = []
     for person in sorted({one.person for one in drawn}):
         faces = [face for index in _of(person, drawn) if (face := crop(drawn[index].picture))]

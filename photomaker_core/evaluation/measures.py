@@ -5,6 +5,7 @@ Embeddings are [N, D]; cosines and shares are in -1..1 and 0..1 (the report mult
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,11 +37,32 @@ def ranks_among(embeddings: Tensor, people: Tensor, own: Sequence[int]) -> list[
 
 
 def pair_distance(features: Tensor) -> float:
-    """The mean squared distance of each row to the next, the last to the first: LPIPS on LPIPS features."""
-    rows = _finite(features)
-    if len(rows) < 2:
+    """The mean squared distance over all pairs of rows: LPIPS on LPIPS features."""
+    rows = _finite(features).double()
+    count = len(rows)
+    if count < 2:
         return float("nan")
-    return float((rows - rows.roll(-1, 0)).square().sum(-1).mean())
+    about_mean = (rows - rows.mean(0)).square().sum()
+    return float(2 * about_mean / (count - 1))
+
+
+def wilson_interval(right: int, asked: int, z: float = 1.96) -> tuple[float, float]:
+    """The interval that holds a rate of ``right`` in ``asked`` with 95 % (Wilson 1927), both ends in 0..1."""
+    if asked == 0:
+        return 0.0, 1.0
+    rate, weight = right / asked, z * z / asked
+    middle = (rate + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / asked + weight / (4 * asked))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def sign_test(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """The probability of so uneven a difference between paired outcomes if both were alike (McNemar's exact test)."""
+    gained = sum(not one and other for one, other in zip(first, second, strict=True))
+    lost = sum(one and not other for one, other in zip(first, second, strict=True))
+    discordant = gained + lost
+    tail = sum(math.comb(discordant, count) for count in range(min(gained, lost) + 1))
+    return min(1.0, 2 * tail / float(2**discordant))
 
 
 def frechet_distance(one: Tensor, other: Tensor) -> float:

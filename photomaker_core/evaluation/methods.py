@@ -6,14 +6,18 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from random import Random
+from typing import Any, Final, Protocol
 
 from PIL import Image
 from torch import Tensor
 
 from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
-from photomaker_core.evaluation.people import Person
+from photomaker_core.evaluation.people import Person, drawn_number
 from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.nano.portrait_set import identity_number
+from photomaker_core.nano.portraits import draw
+from photomaker_core.nano.scenes import Scene, reference_scene
 from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.training.dreambooth import IDENTIFIER, DreamBooth, personalise
@@ -94,6 +98,28 @@ class DreamBoothMethod:
             model.add_style_lora("dreambooth", lora)
         settings = replace(self.settings, style_loras=(*self.settings.style_loras, ("dreambooth", 1.0)))
         return drawer(model, settings, f"{IDENTIFIER} {person.class_word}", None)
+
+
+@dataclass(slots=True)
+class DrawnMethod:
+    """What the procedural people really look like with what a prompt wants: how well the judge can do at all."""
+
+    name: str = "Real drawings"
+
+    def personalise(self, person: Person) -> Drawer:
+        identity = identity_number(drawn_number(person))
+
+        def draw_all(wishes: Sequence[PromptSpec]) -> list[Image.Image]:
+            return [draw(identity, _wanted_scene(wish))[0] for wish in wishes]
+
+        return draw_all
+
+
+def _wanted_scene(wish: PromptSpec) -> Scene:
+    scene = reference_scene(Random(wish.seed))
+    plain = replace(scene, framing="portrait", hat="none", glasses="none")
+    wanted: dict[str, Any] = dict(wish.prompt.wants)
+    return replace(plain, **wanted)
 
 
 def drawer(model: PhotoMaker, settings: GenerationSettings, subject: str, id_features: Tensor | None) -> Drawer:

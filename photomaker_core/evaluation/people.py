@@ -14,8 +14,10 @@ from photomaker_core.conditioning.person_words import CLASS_WORDS
 from photomaker_core.errors import UserError
 from photomaker_core.images.photo_decoding import load_photo, normalise_photo
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number
-from photomaker_core.nano.portraits import Identity, draw, reference_scene
+from photomaker_core.nano.portraits import draw
+from photomaker_core.nano.scenes import Identity, reference_scene
 
+_DRAWN: Final = "drawn-"
 _PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
@@ -44,6 +46,13 @@ def load_people(folder: Path) -> list[Person]:
 def drawn_people(count: int, photos: int, first: int = FIRST_HELD_OUT_IDENTITY) -> list[Person]:
     """Procedural people that no training has seen, with ``photos`` plain photos each."""
     return [_drawn_person(first + index, photos) for index in range(count)]
+
+
+def drawn_number(person: Person) -> int:
+    """The number of somebody of :func:`drawn_people`; raises :class:`UserError` for anybody else."""
+    if not person.name.startswith(_DRAWN):
+        raise UserError(f"{person.name} is in photographs, and cannot be drawn by the portraits' generator.")
+    return int(person.name.removeprefix(_DRAWN))
 
 
 def drawn_blends(first: int, second: int, pictures: int) -> list[Image.Image]:
@@ -77,4 +86,4 @@ def _drawn_person(number: int, photos: int) -> Person:
     identity = identity_number(number)
     rng = Random(f"ID photos {number}")
     pictures = [draw(identity, reference_scene(rng))[0] for _ in range(photos)]
-    return Person(f"drawn-{number}", identity.class_word, tuple(pictures))
+    return Person(f"{_DRAWN}{number}", identity.class_word, tuple(pictures))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from photomaker_core.evaluation.comparison import MethodResult
+from photomaker_core.evaluation.measures import wilson_interval
 from photomaker_core.evaluation.people import Person
 from photomaker_core.images.preprocessing import tile
 
@@ -24,6 +25,8 @@ def write_report(results: Sequence[MethodResult], people: Sequence[Person], fold
             "method": result.name,
             "pictures": len(result.drawn),
             "scores": {name: None if math.isnan(value) else value for name, value in result.scores.items()},
+            "intervals": {name: [100 * end for end in wilson_interval(*rate)] for name, rate in result.rates.items()},
+            "identified": result.identified,
             "attributes": {
                 name: {"right": right, "asked": asked} for name, (right, asked) in result.by_attribute.items()
             },
@@ -31,19 +34,27 @@ def write_report(results: Sequence[MethodResult], people: Sequence[Person], fold
         for result in results
     ]
     (folder / "results.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (folder / "results.md").write_text(markdown_table(results) + "\n")
+    (folder / "results.md").write_text(f"{markdown_table(results)}\n\n{attribute_table(results)}\n")
     for result in results:
         contact_sheet(result, people, folder / f"{result.name.lower().replace(' ', '-')}.png")
 
 
 def markdown_table(results: Sequence[MethodResult]) -> str:
+    """One row a method; shares with the interval that holds them with 95 %."""
     columns = list(dict.fromkeys(name for result in results for name in result.scores))
-    rows = [
-        ["Method", *columns],
-        *([one.name, *(_figure(one.scores.get(name, math.nan)) for name in columns)] for one in results),
-    ]
+    rows = [["Method", *columns], *([one.name, *(_figure(one, name) for name in columns)] for one in results)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, f"|---|{'---:|' * len(columns)}")
+    return "\n".join(lines)
+
+
+def attribute_table(results: Sequence[MethodResult]) -> str:
+    """How often each asked attribute is there, one row a method."""
+    columns = list(dict.fromkeys(name for result in results for name in result.by_attribute))
+    lines = [f"| Method | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for result in results:
+        counts = (result.by_attribute.get(name, (0, 0)) for name in columns)
+        lines.append(f"| {result.name} | {' | '.join(f'{right} of {asked}' for right, asked in counts)} |")
     return "\n".join(lines)
 
 
@@ -76,5 +87,11 @@ def plot_trade(results: Sequence[tuple[float, MethodResult]], path: Path) -> Non
     figure.savefig(path, dpi=120)
 
 
-def _figure(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1f}"
+def _figure(result: MethodResult, name: str) -> str:
+    value = result.scores.get(name, math.nan)
+    if math.isnan(value):
+        return "–"
+    if name not in result.rates:
+        return f"{value:.1f}"
+    low, high = wilson_interval(*result.rates[name])
+    return f"{value:.1f} ({100 * low:.0f}–{100 * high:.0f})"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from photomaker_core.nano.portraits import (
+from photomaker_core.nano.scenes import (
+    ACTIONS,
     CLOTHES,
     COLOURS,
     EXPRESSIONS,
+    FRAMINGS,
     GLASSES,
     HAIR_COLOURS,
     HATS,
@@ -34,6 +36,8 @@ ATTRIBUTES: Final[dict[str, tuple[str, ...]]] = {
     "clothes_colour": tuple(COLOURS),
     "background": (*COLOURS, *PLACES),
     "medium": MEDIA,
+    "framing": FRAMINGS,
+    "action": ACTIONS,
 }
 
 
@@ -47,6 +51,8 @@ def shown_attributes(identity: Identity, scene: Scene) -> dict[str, str]:
         "hat": scene.hat,
         "clothes": scene.clothes,
         "medium": scene.medium,
+        "framing": scene.framing,
+        "action": scene.action,
     }
     coloured = scene.medium not in ("sketch", "sepia")
     if coloured:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from random import Random
 from typing import Final
 
-from photomaker_core.nano.portraits import (
+from photomaker_core.nano.scenes import (
     BEARDS,
     CLOTHES,
     COLOURS,
@@ -42,7 +43,21 @@ _PLACE_WORDS: Final = {
     "snow": ("in the snow", "in winter"),
     "sunset": ("at sunset", "in the evening"),
     "room": ("in a room", "at home", "in a house"),
+    "mountains": ("in the mountains", "in front of a mountain"),
+    "garden": ("in a garden", "among flowers"),
+    "library": ("in a library", "in front of books"),
 }
+_ACTION_WORDS: Final = {
+    "waving": ("waving", "waving a hand"),
+    "cup": ("holding a cup", "with a cup of coffee", "drinking coffee"),
+    "book": ("reading a book", "holding a book"),
+    "flower": ("holding a flower", "with a flower"),
+}
+_FRAMING_WORDS: Final = {
+    "half": ("half length photo of", "half length portrait of"),
+    "full": ("full length photo of", "full body photo of"),
+}
+_TRIGGER: Final = "img"
 
 
 def vocabulary_words() -> set[str]:
@@ -50,7 +65,7 @@ def vocabulary_words() -> set[str]:
     phrases = [
         *(
             phrase
-            for group in (_MEDIUM_WORDS, _EXPRESSION_WORDS, _PLACE_WORDS)
+            for group in (_MEDIUM_WORDS, _EXPRESSION_WORDS, _PLACE_WORDS, _ACTION_WORDS, _FRAMING_WORDS)
             for one in group.values()
             for phrase in one
         ),
@@ -60,28 +75,57 @@ def vocabulary_words() -> set[str]:
             for name in names
         ),
         *(style for styles in HAIR_STYLES.values() for style in styles),
-        "a an old bald stubble with wearing the in on hair skin eyes beard background wall front of very short",
+        "a an old bald stubble with wearing the in on and hair skin eyes beard background wall front of very short",
+        "two three people group standing body",
     ]
     return set(re.findall(r"[a-z]+", " ".join(phrases)))
 
 
 def caption(identity: Identity, scene: Scene, rng: Random, *, describe_identity: bool) -> str:
-    """A sentence about the picture in which the class word occurs once.
+    """A sentence about the picture in which each person's class word occurs once.
 
     With ``describe_identity`` it may also tell what belongs to the person (hair, skin, beard, age), as
-    captions for text-to-image training do; the PhotoMaker stage leaves that to the ID images.
+    captions for text-to-image training do; the PhotoMaker stage leaves that to the ID images, and where several
+    people are in the picture the trigger word follows the one who is meant. People are named from left to right.
     """
+    if scene.companions:
+        return _group_caption(identity, scene, rng, describe_identity)
     subject = _subject(identity, rng, describe_identity)
     details = [*_person_details(identity, scene, rng, describe_identity), *_worn(scene, rng)]
     if rng.random() < 0.7:
         details.append(rng.choice(_EXPRESSION_WORDS[scene.expression]))
+    if scene.action != "none" and rng.random() < 0.9:
+        details.append(rng.choice(_ACTION_WORDS[scene.action]))
     rng.shuffle(details)
     if rng.random() < 0.85 and (_shows_colour(scene) or scene.background not in COLOURS):
         place = _place(scene, rng)
         details.insert(rng.choice((0, len(details), len(details))), place)
     medium = rng.choice(_MEDIUM_WORDS[scene.medium])
+    if scene.medium == "photo" and scene.framing != "portrait":
+        medium = rng.choice(_FRAMING_WORDS[scene.framing])
     parts = [f"{medium} {subject}".strip(), *(f"{rng.choice((' ', ' ', ', '))}{detail}" for detail in details)]
     return "".join(parts)
+
+
+def _group_caption(identity: Identity, scene: Scene, rng: Random, describe_identity: bool) -> str:
+    cast = [(one.identity, one.scene) for one in scene.companions]
+    cast.insert(scene.place, (identity, scene))
+    subjects = []
+    for place, (person, part) in enumerate(cast):
+        is_meant = place == scene.place
+        subject = _subject(person, rng, describe_identity or not is_meant)
+        if is_meant and not describe_identity:
+            subject += f" {_TRIGGER}"
+        details = [
+            *_person_details(person, part, rng, describe_identity or not is_meant),
+            *_worn(replace(part, medium=scene.medium), rng),
+            rng.choice(_EXPRESSION_WORDS[part.expression]),
+        ]
+        subjects.append(" ".join([subject, *rng.sample(details, min(len(details), rng.choice((0, 1, 1))))]))
+    text = f"{', '.join(subjects[:-1])} and {subjects[-1]}"
+    if rng.random() < 0.85 and (_shows_colour(scene) or scene.background not in COLOURS):
+        text += f" {_place(scene, rng)}"
+    return f"{rng.choice(_MEDIUM_WORDS[scene.medium])} {text}".strip()
 
 
 def _subject(identity: Identity, rng: Random, describe_identity: bool) -> str:

@@ -1,4 +1,4 @@
-"""A supersampled Pillow canvas with a person mask; the portraits paint on it."""
+"""A supersampled Pillow canvas with a mask for each person; the portraits paint on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -29,22 +29,27 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 class Canvas:
-    """Paints in units of final pixels. Person shapes are placed from the head's centre.
+    """Paints in units of final pixels. A person's shapes are placed from the centre of their head.
 
-    ``tilted`` shapes turn with the head; ``person_*`` shapes also go into the mask.
+    ``tilted`` shapes turn with the head; ``person_*`` shapes also go into the person's mask, and whoever is painted
+    later covers those before.
     """
 
-    def __init__(self, size_px: int, zoom: float, tilt_deg: float, shift: Point) -> None:
+    def __init__(self, size_px: int) -> None:
         self._size_px = size_px
         side = size_px * _SUPERSAMPLING
         self._image = Image.new("RGB", (side, side))
-        self._mask = Image.new("L", (side, side))
         self._draw = ImageDraw.Draw(self._image)
-        self._mask_draw = ImageDraw.Draw(self._mask)
-        self._zoom = zoom
-        self._cosine = math.cos(math.radians(tilt_deg))
-        self._sine = math.sin(math.radians(tilt_deg))
-        self._centre = (HEAD_CENTRE[0] + shift[0], HEAD_CENTRE[1] + shift[1])
+        self._masks: list[Image.Image] = []
+        self._mask_draw: ImageDraw.ImageDraw
+        self._zoom, self._cosine, self._sine, self._centre = 1.0, 1.0, 0.0, HEAD_CENTRE
+
+    def begin_person(self, centre: Point, zoom: float, tilt_deg: float) -> None:
+        """What follows belongs to the next person, whose head is at ``centre`` (pixels) and ``zoom`` times as large."""
+        self._masks.append(Image.new("L", self._image.size))
+        self._mask_draw = ImageDraw.Draw(self._masks[-1])
+        self._centre, self._zoom = centre, zoom
+        self._cosine, self._sine = math.cos(math.radians(tilt_deg)), math.sin(math.radians(tilt_deg))
 
     def gradient(self, top: Colour, bottom: Colour) -> None:
         column = Image.new("RGB", (1, 2))
@@ -97,11 +102,28 @@ class Canvas:
             path.append((a * x0 + b * x1 + c * x2, a * y0 + b * y1 + c * y2))
         self.line(path, width, colour)
 
-    def finish(self) -> tuple[Image.Image, Image.Image]:
-        """The picture and the mask at their final size."""
-        size = (self._size_px, self._size_px)
-        mask = self._mask.resize(size, Image.Resampling.BOX).point(lambda value: 255 if value > 127 else 0)
-        return self._image.reduce(_SUPERSAMPLING), mask
+    def person_line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
+        """A limb: upright, with round ends."""
+        self._limb(self._draw, points, width, colour)
+        self._limb(self._mask_draw, points, width, 255)
+
+    def finish(self) -> tuple[Image.Image, list[Image.Image]]:
+        """The picture and each person's mask at their final size."""
+        masks: list[Image.Image] = []
+        covered = Image.new("L", self._image.size)
+        for mask in reversed(self._masks):
+            seen = ImageChops.subtract(mask, covered)
+            covered = ImageChops.lighter(covered, mask)
+            small = seen.resize((self._size_px, self._size_px), Image.Resampling.BOX)
+            masks.insert(0, small.point(lambda value: 255 if value > 127 else 0))
+        return self._image.reduce(_SUPERSAMPLING), masks
+
+    def _limb(self, draw: ImageDraw.ImageDraw, points: Sequence[Point], width: float, fill: Colour | int) -> None:
+        placed = self._placed(points, tilted=False)
+        radius = max(1.0, width * self._zoom * _SUPERSAMPLING / 2)
+        draw.line(placed, fill=fill, width=round(2 * radius))
+        for x, y in placed:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
     def _placed(self, points: Sequence[Point], tilted: bool) -> list[Point]:
         cosine, sine = (self._cosine, self._sine) if tilted else (1.0, 0.0)

@@ -98,8 +98,15 @@ class PortraitJudge(nn.Module):
             return_tensors="pt",
             verbose=False,
         )
-        ids, absent = encoded.input_ids, encoded.attention_mask == 0
-        hidden = self.text_layers(self.token_embedding(ids) + self.position_embedding, src_key_padding_mask=absent)
+        return self.prompt_embeddings(encoded.input_ids.to(self.position_embedding.device))
+
+    def prompt_embeddings(self, ids: Tensor) -> Tensor:
+        """The same for token ids [N, L] that end with the end token, which may be repeated as padding."""
+        ids = ids[:, :_TEXT_LENGTH]
+        ends = (ids == self.tokenizer.eos_token_id).int().argmax(1, keepdim=True)
+        absent = torch.arange(ids.shape[1], device=ids.device) > ends
+        places = self.position_embedding[: ids.shape[1]]
+        hidden = self.text_layers(self.token_embedding(ids) + places, src_key_padding_mask=absent)
         present = (~absent).unsqueeze(-1)
         mean = (hidden * present).sum(1) / present.sum(1)
         return functional.normalize(self.text_head(mean), dim=-1)

@@ -29,6 +29,7 @@ from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.nano.weight_files import NANO_BASE
 from photomaker_core.training.consistency_stage import ConsistencyStage
 from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.drawn_pictures import DrawnPictures
 from photomaker_core.training.judge_stage import JudgeStage
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.photomaker_stage import PhotoMakerStage
@@ -112,11 +113,13 @@ def run(config: TrainConfig, work: Path) -> None:
 
 
 def _vae(config: TrainConfig, work: Path) -> Stage:
-    return VaeStage(new_vae(config.loop.seed), config.portraits(work), config.learning_rate)
+    pictures = DrawnPictures(config.portraits(work), PartialState().device)
+    face_weight = config.options.get("face_weight", 1.0)
+    return VaeStage(new_vae(config.loop.seed), pictures, config.learning_rate, face_weight=face_weight)
 
 
 def _text_to_image(config: TrainConfig, work: Path) -> Stage:
-    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work)).requires_grad_(False)
+    vae = _autoencoder(config, work)
     folder = Path(config.input("tokenizers", work)) if "tokenizers" in config.inputs else NANO_BASE
     tokenizers = [CLIPTokenizer.from_pretrained(folder / name) for name in ("tokenizer", "tokenizer_2")]
     encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
@@ -143,7 +146,7 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
         scheduler=scheduler,
         force_zeros_for_empty_prompt=True,
         add_watermarker=False,
-    )
+    ).to(PartialState().device)
     return TextToImageStage(
         pipeline,
         _latents(config, work, vae),
@@ -153,13 +156,18 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
     )
 
 
-def _vision(config: TrainConfig, work: Path) -> Stage:
+def _autoencoder(config: TrainConfig, work: Path) -> AutoencoderKL:
     vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
-    return VisionStage(new_vision_tower(config.loop.seed), _latents(config, work, vae), config.learning_rate)
+    return vae.to(PartialState().device).requires_grad_(False)
+
+
+def _vision(config: TrainConfig, work: Path) -> Stage:
+    pictures = DrawnPictures(config.portraits(work), PartialState().device)
+    return VisionStage(new_vision_tower(config.loop.seed), pictures, config.learning_rate)
 
 
 def _judge(config: TrainConfig, work: Path) -> Stage:
-    vae: AutoencoderKL = AutoencoderKL.from_pretrained(config.input("vae", work))
+    vae = _autoencoder(config, work)
     torch.manual_seed(config.loop.seed)
     judge = load_judge(Path(config.input("start", work))).train() if "start" in config.inputs else PortraitJudge()
     return JudgeStage(
@@ -260,19 +268,21 @@ def _pictures(config: TrainConfig, work: Path, vae: AutoencoderKL) -> TrainingPi
 
 
 def _latents(config: TrainConfig, work: Path, vae: AutoencoderKL) -> PortraitLatents:
-    portraits = config.portraits(work)
-    name = f"latents-{portraits.identity_count}x{portraits.pictures_per_identity}.npy"
-    return PortraitLatents.cached(
-        portraits,
+    return PortraitLatents.encoded(
+        config.portraits(work),
         vae,
-        work / name,
+        work,
         config.options.get("dyed_hair", 0.0),
         config.options.get("face_weight", 1.0),
     )
 
 
 def _objective(config: TrainConfig, scheduler: Any) -> DiffusionObjective:
-    return DiffusionObjective(DDPMScheduler.from_config(scheduler.config), config.options.get("snr_gamma", 5.0))
+    return DiffusionObjective(
+        DDPMScheduler.from_config(scheduler.config),
+        config.options.get("snr_gamma", 5.0),
+        config.options.get("timestep_focus", 0.0),
+    )
 
 
 _STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {

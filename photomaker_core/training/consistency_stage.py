@@ -18,8 +18,8 @@ from torch import Tensor
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import predict, use_trainable_attention
 from photomaker_core.training.lora import add_lora, save_lora
-from photomaker_core.training.pictures import TrainingPictures
-from photomaker_core.training.trainer import ParameterGroup
+from photomaker_core.training.pictures import TrainingPictures, UnusablePictureError
+from photomaker_core.training.trainer import Figures, ParameterGroup
 
 _LORA_NAME: Final = "lcm"
 _TARGETS: Final = [
@@ -63,12 +63,19 @@ class ConsistencyStage:
         trained = [parameter for parameter in self._pipeline.unet.parameters() if parameter.requires_grad]
         return [ParameterGroup(trained, self._learning_rate)]
 
-    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
+        while True:
+            try:
+                return self._loss(batch_size, generator)
+            except UnusablePictureError:
+                continue
+
+    def _loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng, unet = Random(generator.initial_seed()), self._pipeline.unet
         examples = self._pictures.random_examples(batch_size, rng)
-        captions = self._pictures.captions(examples, rng, describe_identity=True)
+        prompts = self._pictures.prompts(examples, self._text, rng, describe_identity=True)
         with torch.no_grad():
-            text = self._text.encode_ids(*self._text.token_ids(captions))
+            text = self._text.encode_ids(prompts.first, prompts.second)
         latents = self._pictures.latents(examples).to(unet.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         places = torch.randint(1, self._solver_steps + 1, (batch_size,), generator=generator).to(unet.device)

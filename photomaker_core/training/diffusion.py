@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
@@ -17,11 +18,14 @@ from photomaker_core.models.text_encoders import TextEmbedding
 class DiffusionObjective:
     """What the UNet learns to predict, and how much each timestep counts.
 
-    ``snr_gamma``: min-SNR weighting (Hang et al. 2023); ``None`` weighs all timesteps alike.
+    ``snr_gamma``: min-SNR weighting (Hang et al. 2023); ``None`` weighs all timesteps alike. A share ``focus`` of the
+    timesteps is drawn from ``focus_range`` alone.
     """
 
     scheduler: DDPMScheduler
     snr_gamma: float | None = 5.0
+    focus: float = 0.0
+    focus_range: tuple[int, int] = (20, 500)
 
     def loss(
         self,
@@ -36,10 +40,11 @@ class DiffusionObjective:
 
         ``mask`` [B, 1, h, w], at least 0, says how much the loss counts where (PhotoMaker's masked diffusion loss).
         """
-        count, device = len(latents), unet.device
+        device = unet.device
         latents = latents.to(device)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (count,), generator=generator).to(device)
+        local = generator_on(device, generator)
+        noise = torch.randn(latents.shape, generator=local, device=device)
+        timesteps = self._timesteps(len(latents), local)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         predicted = predict(unet, noisy, timesteps, text, side_px)
         squared = (predicted.float() - self._target(latents, noise, timesteps).float()) ** 2
@@ -47,6 +52,14 @@ class DiffusionObjective:
         per_picture = (squared * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * squared.shape[1]).clamp(min=1)
         weighted: Tensor = per_picture * self._snr_weights(timesteps)
         return weighted.mean()
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        draw = partial(torch.randint, size=(count,), generator=generator, device=generator.device)
+        anywhere = draw(0, self.scheduler.config.num_train_timesteps)
+        if not self.focus:
+            return anywhere
+        share = torch.rand(count, generator=generator, device=generator.device)
+        return torch.where(share < self.focus, draw(*self.focus_range), anywhere)
 
     def _target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         if self.scheduler.config.prediction_type == "v_prediction":
@@ -64,9 +77,21 @@ class DiffusionObjective:
         return weights
 
 
+def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator on ``device`` that is told by ``generator``: itself where it is there already."""
+    if generator.device.type == device.type:
+        return generator
+    return torch.Generator(device).manual_seed(generator.initial_seed())
+
+
+def uploaded(values: Tensor, device: torch.device) -> Tensor:
+    """``values`` on ``device``, for which nobody waits until what the device does already is done."""
+    return values.to(device, non_blocking=True)
+
+
 def predict(unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, text: TextEmbedding, side_px: int) -> Tensor:
     """The UNet's output [B, C, h, w] for ``noisy`` latents of whole square pictures."""
-    size = torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]], device=noisy.device)
+    size = uploaded(torch.tensor([[side_px, side_px, 0, 0, side_px, side_px]]), noisy.device)
     output: Tensor = unet(
         noisy,
         timesteps,

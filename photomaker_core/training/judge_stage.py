@@ -13,14 +13,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from photomaker_core.nano.attributes import ATTRIBUTES, shown_attributes
+from photomaker_core.nano.attributes import ATTRIBUTES
 from photomaker_core.nano.judge import EMBEDDING_WIDTH, PortraitJudge
+from photomaker_core.nano.portrait_set import UNSEEN
+from photomaker_core.training.diffusion import generator_on, uploaded
 from photomaker_core.training.pictures import Example
 from photomaker_core.training.portrait_latents import PortraitLatents
-from photomaker_core.training.trainer import ParameterGroup
+from photomaker_core.training.trainer import Figures, ParameterGroup
 
 JUDGE_FILE: Final = "judge.safetensors"
-_UNSEEN: Final = -1
 _IDENTITY_SCALE: Final = 20.0
 _IDENTITY_MARGIN: Final = 0.2
 _ATTRIBUTE_WEIGHT: Final = 0.5
@@ -47,28 +48,28 @@ class JudgeStage:
         through_vae: float = 0.25,
         goes_on: bool = False,
     ) -> None:
-        self._judge, self._vae, self._portraits = judge, vae.requires_grad_(False), portraits
+        device = portraits.device
+        self._judge, self._vae, self._portraits = judge.to(device), vae.to(device).requires_grad_(False), portraits
         self._learning_rate, self._through_vae = learning_rate, through_vae
         self._people = nn.Parameter(
             self._mean_identities()
             if goes_on
-            else torch.randn(portraits.portraits.identity_count, EMBEDDING_WIDTH) * 0.02
+            else torch.randn(portraits.portraits.identity_count, EMBEDDING_WIDTH, device=device) * 0.02
         )
-        self._log_temperature = nn.Parameter(torch.tensor(math.log(10.0)))
+        self._log_temperature = nn.Parameter(torch.tensor(math.log(10.0), device=device))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         parameters = [*self._judge.parameters(), self._people, self._log_temperature]
         return [ParameterGroup(parameters, self._learning_rate)]
 
-    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng = Random(generator.initial_seed())
-        examples = self._portraits.random_examples(batch_size, rng)
-        pooled = self._judge.features(self._pixels(examples, generator)).pooled
+        examples = self._portraits.random_single_people(batch_size, rng)
+        local = generator_on(self._portraits.device, generator)
+        pooled = self._judge.features(self._pixels(examples, rng, local)).pooled
         losses, figures = self._attribute_losses(pooled, examples)
         identity_loss, figures["identity"] = self._identity_loss(pooled, examples)
-        text_loss, figures["text"] = self._text_loss(
-            pooled, self._portraits.captions(examples, rng, describe_identity=True)
-        )
+        text_loss, figures["text"] = self._text_loss(pooled, self._portraits.captions(examples, rng))
         return identity_loss + text_loss + _ATTRIBUTE_WEIGHT * losses, figures
 
     def sample(self, path: Path) -> None:
@@ -90,7 +91,7 @@ class JudgeStage:
             found.append(self._judge.identities(pooled).view(len(people), _PICTURES_A_PERSON, -1).mean(1))
         return torch.cat(found)
 
-    def _pixels(self, examples: list[Example], generator: torch.Generator) -> Tensor:
+    def _pixels(self, examples: list[Example], rng: Random, generator: torch.Generator) -> Tensor:
         pixels = self._portraits.pixels(examples)
         decoded = int(len(examples) * self._through_vae)
         if decoded:
@@ -99,45 +100,41 @@ class JudgeStage:
                 restored = self._vae.decode(latents, return_dict=False)[0].float()
             pixels = torch.cat([(restored / 2 + 0.5).clamp(0, 1), pixels[decoded:]])
         side = pixels.shape[-1]
-        small = int(torch.randint(side // 2, side + 1, (), generator=generator))
+        small = rng.randint(side // 2, side)
         blurred = functional.interpolate(
             functional.interpolate(pixels, (small, small), mode="area"), (side, side), mode="bilinear"
         )
-        blur, gain, noise = (torch.rand((len(pixels), 1, 1, 1), generator=generator) for _ in range(3))
+        blur, gain, strength = (
+            torch.rand((len(pixels), 1, 1, 1), generator=generator, device=pixels.device) for _ in range(3)
+        )
         pixels = torch.where(blur < 0.5, blurred, pixels) * (0.92 + 0.16 * gain)
-        return (pixels + 0.03 * noise * torch.randn(pixels.shape, generator=generator)).clamp(0, 1)
+        noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
+        return (pixels + 0.03 * strength * noise).clamp(0, 1)
 
-    def _identity_loss(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, float]:
-        people = torch.tensor([example.identity for example in examples])
+    def _identity_loss(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, Tensor]:
+        people = uploaded(torch.tensor([example.identity for example in examples]), pooled.device)
         cosines = self._judge.identities(pooled).float() @ functional.normalize(self._people, dim=-1).T
         margins = _IDENTITY_MARGIN * functional.one_hot(people, cosines.shape[1])
-        accuracy = float((cosines.argmax(-1) == people).float().mean())
+        accuracy = (cosines.argmax(-1) == people).float().mean()
         return functional.cross_entropy(_IDENTITY_SCALE * (cosines - margins), people), accuracy
 
-    def _attribute_losses(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, dict[str, float]]:
-        portraits = self._portraits.portraits
-        shown = [
-            shown_attributes(portraits.identity(one.identity), portraits.scene(one.identity, one.picture))
-            for one in examples
-        ]
+    def _attribute_losses(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, dict[str, Tensor | float]]:
+        shown = self._portraits.attributes(examples)
         total, figures = pooled.new_zeros(()), {}
-        for name, values in ATTRIBUTES.items():
-            wanted = torch.tensor([values.index(one[name]) if name in one else _UNSEEN for one in shown])
-            seen = wanted != _UNSEEN
+        for place, name in enumerate(ATTRIBUTES):
+            wanted = shown[:, place]
+            seen = wanted != UNSEEN
             logits = self._judge.attribute_heads[name](pooled).float()
-            if seen.any():
-                weight = _WEIGHTS.get(name, 1.0)
-                total = total + weight * functional.cross_entropy(logits, wanted, ignore_index=_UNSEEN)
-                figures[name] = float((logits.argmax(-1) == wanted)[seen].float().mean())
-            else:
-                figures[name] = math.nan
+            losses = functional.cross_entropy(logits, wanted, ignore_index=UNSEEN, reduction="sum")
+            total = total + _WEIGHTS.get(name, 1.0) * losses / seen.sum().clamp(min=1)
+            figures[name] = ((logits.argmax(-1) == wanted) & seen).sum() / seen.sum()
         return total, figures
 
-    def _text_loss(self, pooled: Tensor, captions: list[str]) -> tuple[Tensor, float]:
+    def _text_loss(self, pooled: Tensor, prompts: Tensor) -> tuple[Tensor, Tensor]:
         temperature = self._log_temperature.exp().clamp(max=100)
         similarity = (
-            temperature * self._judge.picture_embeddings(pooled).float() @ self._judge.text_embeddings(captions).T
+            temperature * self._judge.picture_embeddings(pooled).float() @ self._judge.prompt_embeddings(prompts).T
         )
-        own = torch.arange(len(captions))
-        accuracy = float((similarity.argmax(-1) == own).float().mean())
+        own = torch.arange(len(prompts), device=pooled.device)
+        accuracy = (similarity.argmax(-1) == own).float().mean()
         return (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.T, own)) / 2, accuracy

@@ -27,8 +27,9 @@ from photomaker_core.conditioning.prompt_tokens import place_trigger
 from photomaker_core.errors import PromptError, UserError
 from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels
+from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.vae import encode_pixels
-from photomaker_core.training.pictures import Example
+from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
 
 _LOGGER: Final = logging.getLogger(__name__)
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -50,7 +51,8 @@ class FolderPictures:
     """The pictures of a dataset folder, encoded by ``vae`` as they are asked for.
 
     People with a single picture are left out. Raises :class:`UserError` when nobody remains, and for a picture
-    without caption or a caption without class word.
+    without caption or a caption without class word. A picture that cannot be read, or whose class word comes after
+    the last token, is left out when it is met, with a warning that names it; :attr:`left_out` counts them.
     """
 
     def __init__(self, folder: Path, vae: Any, side_px: int) -> None:
@@ -61,18 +63,36 @@ class FolderPictures:
             raise UserError(f"{folder} holds nobody with two pictures; see the format in docs/architecture.md.")
         if len(self._people) < len(people):
             _LOGGER.warning("%d people have fewer than two pictures and are left out", len(people) - len(self._people))
+        self._left_out: set[Example] = set()
         self._latent_side = side_px // 2 ** (len(vae.config.block_out_channels) - 1)
 
     @property
     def side_px(self) -> int:
         return self._side_px
 
-    def random_examples(self, count: int, rng: Random) -> list[Example]:
-        people = [rng.randrange(len(self._people)) for _ in range(count)]
-        return [Example(person, rng.randrange(len(self._people[person]))) for person in people]
+    @property
+    def left_out(self) -> int:
+        """How many pictures have proved unusable so far."""
+        return len(self._left_out)
 
-    def captions(self, examples: list[Example], rng: Random, *, describe_identity: bool) -> list[str]:
-        return [self._at(example).caption for example in examples]
+    def random_examples(self, count: int, rng: Random) -> list[Example]:
+        """Targets for one batch: a resumed run, which knows of no unusable picture yet, comes to the same ones."""
+        if self._left_out and not any(len(self._usable(person)) > 1 for person in range(len(self._people))):
+            raise UserError(f"{self.left_out} pictures cannot be used, and nobody with two others remains.")
+        return [self._random_example(rng) for _ in range(count)]
+
+    def prompts(self, examples: list[Example], text: TextEncoders, rng: Random, *, describe_identity: bool) -> Prompts:
+        rows = []
+        for example in examples:
+            try:
+                rows.append(tokenise(text, [self._at(example).caption]))
+            except PromptError as error:
+                raise self._without(example, str(error)) from error
+        return Prompts(
+            torch.cat([row.first for row in rows]),
+            torch.cat([row.second for row in rows]),
+            torch.cat([row.class_tokens for row in rows]),
+        )
 
     @torch.no_grad()
     def latents(self, examples: list[Example]) -> Tensor:
@@ -90,43 +110,71 @@ class FolderPictures:
         return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
 
     def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
-        others = [number for number in range(len(self._people[example.identity])) if number != example.picture]
+        others = [number for number in self._usable(example.identity) if number != example.picture]
         chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
         return [Example(example.identity, number) for number in chosen]
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
-        """The person cut out, on a random plain colour, so that nothing is learned from the background."""
-        fills = [(rng.randrange(256), rng.randrange(256), rng.randrange(256)) for _ in examples]
-        photos = _read_all(lambda pair: self._cut_out(*pair), list(zip(examples, fills, strict=True)))
+        """The person cut out, on random noise (paper, 3.2), so that nothing is learned from the background."""
+        seeds = [rng.getrandbits(32) for _ in examples]
+        photos = _read_all(lambda pair: self._cut_out(*pair), list(zip(examples, seeds, strict=True)))
         return clip_pixels(photos, side_px)
+
+    def _random_example(self, rng: Random) -> Example:
+        while True:
+            person = rng.randrange(len(self._people))
+            example = Example(person, rng.randrange(len(self._people[person])))
+            if example not in self._left_out and len(self._usable(person)) > 1:
+                return example
+
+    def _usable(self, person: int) -> list[int]:
+        return [number for number in range(len(self._people[person])) if Example(person, number) not in self._left_out]
+
+    def _without(self, example: Example, reason: str) -> UnusablePictureError:
+        """Leave a picture out, and the error that says so."""
+        path, is_known = self._at(example).path, example in self._left_out
+        self._left_out.add(example)
+        if not is_known:
+            _LOGGER.warning("%s is left out, the %d. so far: %s", path, len(self._left_out), reason)
+        return UnusablePictureError(f"The picture {path} cannot be used: {reason}")
+
+    def _opened(self, example: Example, path: Path, mode: str = "RGB") -> Image.Image:
+        try:
+            with Image.open(path) as picture:
+                return picture.convert(mode)
+        except (UnidentifiedImageError, OSError) as error:
+            raise self._without(example, f"{path.name} cannot be read: {error}") from error
 
     def _at(self, example: Example) -> _Picture:
         return self._people[example.identity][example.picture]
 
     def _target(self, example: Example) -> Image.Image:
-        return ImageOps.fit(_open(self._at(example).path), (self._side_px, self._side_px), Image.Resampling.BICUBIC)
+        return ImageOps.fit(
+            self._opened(example, self._at(example).path), (self._side_px, self._side_px), Image.Resampling.BICUBIC
+        )
 
     def _mask(self, example: Example) -> Image.Image:
         path = self._at(example).mask_path
         size = (self._side_px, self._side_px)
-        return ImageOps.fit(_open(path, "L"), size) if path.exists() else Image.new("L", size, 255)
+        return ImageOps.fit(self._opened(example, path, "L"), size) if path.exists() else Image.new("L", size, 255)
 
-    def _cut_out(self, example: Example, fill: tuple[int, int, int]) -> Image.Image:
+    def _cut_out(self, example: Example, noise_seed: int) -> Image.Image:
         picture = self._at(example)
-        photo = _open(picture.path)
+        photo = self._opened(example, picture.path)
         if not picture.mask_path.exists():
             return photo
-        mask = _open(picture.mask_path, "L").resize(photo.size)
+        mask = self._opened(example, picture.mask_path, "L").resize(photo.size)
         box = mask.getbbox()
         if box is None:
             return photo
-        cut = Image.composite(photo, Image.new("RGB", photo.size, fill), mask)
         left, top, right, bottom = box
         half = max(right - left, bottom - top) * (0.5 + _MARGIN)
         middle = ((left + right) / 2, (top + bottom) / 2)
         square = tuple(round(centre + sign * half) for sign in (-1, 1) for centre in middle)
-        frame = Image.new("RGB", (square[2] - square[0], square[3] - square[1]), fill)
-        frame.paste(cut, (-square[0], -square[1]))
+        side = max(1, square[2] - square[0])
+        noise = np.random.default_rng(noise_seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        frame = Image.fromarray(noise)
+        frame.paste(photo, (-square[0], -square[1]), mask)
         return frame
 
 
@@ -149,14 +197,6 @@ def _caption(picture: Path) -> str:
     except PromptError as error:
         raise UserError(f"The caption {path} cannot be used: {error}") from error
     return caption
-
-
-def _open(path: Path, mode: str = "RGB") -> Image.Image:
-    try:
-        with Image.open(path) as picture:
-            return picture.convert(mode)
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"The picture {path} cannot be read: {error}") from error
 
 
 def _read_all(read: Callable[[Any], Image.Image], what: Sequence[Any]) -> list[Image.Image]:

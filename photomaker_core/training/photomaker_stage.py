@@ -11,19 +11,14 @@ from diffusers import StableDiffusionXLPipeline
 from diffusers.training_utils import cast_training_params
 from torch import Tensor
 
-from photomaker_core.conditioning.prompt_tokens import (
-    DEFAULT_TRIGGER_WORD,
-    identity_prompt,
-    place_trigger,
-)
 from photomaker_core.loading.adapter import save_adapter
 from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
-from photomaker_core.training.diffusion import DiffusionObjective, use_trainable_attention
+from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use_trainable_attention
 from photomaker_core.training.lora import add_lora, lora_weights
-from photomaker_core.training.pictures import TrainingPictures
+from photomaker_core.training.pictures import Prompts, TrainingPictures, UnusablePictureError
 from photomaker_core.training.text_to_image_stage import drop_text
-from photomaker_core.training.trainer import ParameterGroup
+from photomaker_core.training.trainer import Figures, ParameterGroup
 
 _LORA_NAME = "photomaker"
 ADAPTER_FILE = "photomaker-v1.safetensors"
@@ -75,22 +70,31 @@ class PhotoMakerStage:
         encoder = [parameter for parameter in self._id_encoder.parameters() if parameter.requires_grad]
         return [ParameterGroup(lora, self._learning_rates[0]), ParameterGroup(encoder, self._learning_rates[1])]
 
-    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
+        while True:
+            try:
+                return self._loss(batch_size, generator)
+            except UnusablePictureError:
+                continue
+
+    def _loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng = Random(generator.initial_seed())
+        device = self._pipeline.unet.device
         examples = self._pictures.random_examples(batch_size, rng)
-        captions = self._pictures.captions(examples, rng, describe_identity=False)
+        prompts = self._pictures.prompts(examples, self._text, rng, describe_identity=False)
         photos = [self._pictures.id_photos(example, rng, self._most_id_photos) for example in examples]
         side_px = self._id_encoder.image_size_px
         pixels = self._pictures.id_pixels([one for group in photos for one in group], side_px, rng)
-        features = self._id_encoder.features(pixels.to(self._pipeline.device)).flatten(1, 2)
-        stacks = list(features.split([len(group) for group in photos]))
+        features = self._id_encoder.features(pixels.to(device)).flatten(1, 2)
+        counts = [len(group) for group in photos]
         if self._average_photos:
-            stacks = [stack.mean(0, keepdim=True) for stack in stacks]
-        text = self._merged([place_trigger(caption).text for caption in captions], stacks)
+            features = torch.stack([stack.mean(0) for stack in features.split(counts)])
+            counts = [1] * len(counts)
+        text = self._merged(prompts, features, counts)
         text = drop_text(self._text, text, self._null_text, rng)
         whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
-        mask = self._pictures.masks(examples)
-        mask = torch.where(whole_picture, torch.ones_like(mask), mask) * self._pictures.loss_weights(examples)
+        mask = self._pictures.masks(examples).to(device)
+        mask = mask.masked_fill(uploaded(whole_picture, device), 1.0) * self._pictures.loss_weights(examples).to(device)
         latents = self._pictures.latents(examples)
         return self._objective.loss(self._pipeline.unet, latents, text, self._pictures.side_px, generator, mask), {}
 
@@ -103,22 +107,20 @@ class PhotoMakerStage:
         lora = lora_weights(self._pipeline.unet, _LORA_NAME)
         save_adapter(folder / ADAPTER_FILE, self._id_encoder, {f"unet.{name}": value for name, value in lora.items()})
 
-    def _merged(self, prompts: list[str], features: list[Tensor]) -> TextEmbedding:
-        """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D]."""
-        expanded = [
-            tuple(
-                identity_prompt(tokenizer, prompt, DEFAULT_TRIGGER_WORD, len(stack))
-                for tokenizer in self._text.tokenizers
-            )
-            for prompt, stack in zip(prompts, features, strict=True)
-        ]
+    def _merged(self, prompts: Prompts, features: Tensor, counts: list[int]) -> TextEmbedding:
+        """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D].
+
+        ``features`` [N, D] are those of the first prompt's ``counts[0]`` photos, then of the second's, and so on.
+        """
+        device = features.device
+        photos = uploaded(torch.tensor(counts), device)
+        expanded = Prompts(prompts.first.to(device), prompts.second.to(device), prompts.class_tokens.to(device))
+        expanded = expanded.expanded(photos)
         with torch.no_grad():
-            plain = self._text.encode_ids(
-                torch.tensor([pair[0].input_ids for pair in expanded]),
-                torch.tensor([pair[1].input_ids for pair in expanded]),
-            )
-        rows = [
-            self._id_encoder.fuse(tokens.unsqueeze(0), pair[1].class_tokens, stack)
-            for tokens, pair, stack in zip(plain.tokens, expanded, features, strict=True)
-        ]
-        return TextEmbedding(torch.cat(rows), plain.pooled)
+            plain = self._text.encode_ids(expanded.first, expanded.second)
+        pairs = [(row, place) for row, count in enumerate(counts) for place in range(count)]
+        rows, behind = uploaded(torch.tensor(pairs), device).unbind(1)
+        places = expanded.class_tokens[rows] + behind
+        stacked = self._id_encoder.fuse_module(plain.tokens[rows, places], features)
+        tokens = plain.tokens.index_put((rows, places), stacked.to(plain.tokens.dtype))
+        return TextEmbedding(tokens, plain.pooled)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from photomaker_core.conditioning.prompt_tokens import (
+    DEFAULT_TRIGGER_WORD,
+    identity_prompt,
+    place_trigger,
+)
+from photomaker_core.errors import UserError
+from photomaker_core.models.text_encoders import TextEncoders
+
+
+class UnusablePictureError(UserError):
+    """A picture that cannot be trained on, and is left out from now on: draw the batch anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +31,49 @@ class Example:
     picture: int
 
 
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Captions without their trigger word: ``first`` and ``second`` are ids [B, 77] for either text encoder.
+
+    ``class_tokens`` [B] says where the class word of the person who is meant stands.
+    """
+
+    first: Tensor
+    second: Tensor
+    class_tokens: Tensor
+
+    def expanded(self, counts: Tensor) -> Prompts:
+        """The same with each class word as often as ``counts`` [B] says; what no longer fits is cut off."""
+        length = self.first.shape[1]
+        place = torch.arange(length, device=self.first.device).expand(len(self.first), -1)
+        start, extra = self.class_tokens.unsqueeze(1), counts.unsqueeze(1) - 1
+        source = torch.where(place <= start, place, torch.maximum(place - extra, start))
+        return Prompts(self.first.gather(1, source), self.second.gather(1, source), self.class_tokens)
+
+
+def tokenise(text: TextEncoders, captions: Sequence[str]) -> Prompts:
+    """Captions as ids, with the trigger word placed where it is missing.
+
+    Raises :class:`PromptError` for a caption without class word, or with one that lies past the last token.
+    """
+    first, second = text.tokenizers
+    placed = [place_trigger(caption).text for caption in captions]
+    rows = [
+        [identity_prompt(tokenizer, caption, DEFAULT_TRIGGER_WORD, 1) for tokenizer in (first, second)]
+        for caption in placed
+    ]
+    return Prompts(
+        torch.tensor([row[0].input_ids for row in rows]),
+        torch.tensor([row[1].input_ids for row in rows]),
+        torch.tensor([row[1].class_tokens.start for row in rows]),
+    )
+
+
 class TrainingPictures(Protocol):
-    """Implemented by the drawn portraits and by a folder of photographs. Tensors are on the CPU."""
+    """Implemented by the drawn portraits and by a folder of photographs. Tensors are on any device.
+
+    All but the first two raise :class:`UnusablePictureError` when one of the pictures proves unusable.
+    """
 
     @property
     def side_px(self) -> int:
@@ -27,8 +82,8 @@ class TrainingPictures(Protocol):
     def random_examples(self, count: int, rng: Random) -> list[Example]:
         """Targets for one batch."""
 
-    def captions(self, examples: list[Example], rng: Random, *, describe_identity: bool) -> list[str]:
-        """One caption each, in which a class word occurs.
+    def prompts(self, examples: list[Example], text: TextEncoders, rng: Random, *, describe_identity: bool) -> Prompts:
+        """One caption each, in which a class word occurs, as ``text``'s tokenizers have it.
 
         Without ``describe_identity`` it leaves out what the ID photos tell, where the set knows the difference.
         """

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from photomaker_core.images.preprocessing import tile
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
-from photomaker_core.training.diffusion import DiffusionObjective, use_trainable_attention
+from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use_trainable_attention
 from photomaker_core.training.portrait_latents import PortraitLatents
-from photomaker_core.training.trainer import ParameterGroup
+from photomaker_core.training.trainer import Figures, ParameterGroup
 
 SAMPLE_PROMPTS = (
     "a photo of a man with red hair wearing a blue shirt on a yellow background",
@@ -27,6 +27,14 @@ SAMPLE_PROMPTS = (
     "a painting of an old man with white hair in a purple suit",
     "a woman with blue hair wearing a space suit in space",
     "a sepia photo of a boy wearing a cap",
+    "a photo of a woman holding a flower in a garden",
+    "a photo of a man laughing in a library",
+    "half length photo of a man drinking coffee in the mountains",
+    "full length photo of a woman waving in the snow",
+    "a photo of a man and a woman at the beach",
+    "a photo of a woman, a man and a girl in the forest",
+    "a sad boy with red hair on a green background",
+    "an angry old man wearing glasses in the city",
 )
 
 
@@ -54,11 +62,11 @@ class TextToImageStage:
             ParameterGroup(list(itertools.chain(*(module.parameters() for module in modules))), self._learning_rate)
         ]
 
-    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng = Random(generator.initial_seed())
         examples = self._portraits.random_examples(batch_size, rng)
-        captions = self._portraits.captions(examples, rng, describe_identity=True)
-        text = drop_text(self._text, self._text.encode_ids(*self._text.token_ids(captions)), self._null_text, rng)
+        prompts = self._portraits.prompts(examples, self._text, rng, describe_identity=True)
+        text = drop_text(self._text, self._text.encode_ids(prompts.first, prompts.second), self._null_text, rng)
         latents = self._portraits.latents(examples)
         weights = self._portraits.loss_weights(examples)
         return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator, weights), {}
@@ -94,17 +102,13 @@ def drop_text(text: TextEncoders, embedding: TextEmbedding, share: float, rng: R
     Half of those become zeros, SDXL's null text where no negative prompt is given, and half the
     embedding of the empty prompt.
     """
-    rolls = [rng.random() for _ in range(len(embedding.tokens))]
-    if not any(roll < share for roll in rolls):
-        return embedding
-    empty = text.encode_ids(*text.token_ids([""]))
-    tokens, pooled = embedding.tokens.unbind(), embedding.pooled.unbind()
-    rows = []
-    for index, roll in enumerate(rolls):
-        if roll >= share:
-            rows.append((tokens[index], pooled[index]))
-        elif roll < share / 2:
-            rows.append((torch.zeros_like(tokens[index]), torch.zeros_like(pooled[index])))
-        else:
-            rows.append((empty.tokens[0], empty.pooled[0]))
-    return TextEmbedding(torch.stack([row[0] for row in rows]), torch.stack([row[1] for row in rows]))
+    rolls = torch.tensor([rng.random() for _ in range(len(embedding.tokens))])
+    device = embedding.tokens.device
+    dropped, blank = (uploaded(rolls < limit, device) for limit in (share, share / 2))
+    empty = text.encode_ids(*(uploaded(ids, device) for ids in text.token_ids([""])))
+    kept = []
+    for value, null in ((embedding.tokens, empty.tokens), (embedding.pooled, empty.pooled)):
+        shape = (-1, *([1] * (value.dim() - 1)))
+        nothing = torch.where(blank.view(shape), torch.zeros_like(null), null)
+        kept.append(torch.where(dropped.view(shape), nothing, value))
+    return TextEmbedding(*kept)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionModel
 
-from photomaker_core.nano.portraits import Identity
+from photomaker_core.nano.scenes import Identity
+from photomaker_core.training.diffusion import uploaded
+from photomaker_core.training.drawn_pictures import DrawnPictures
 from photomaker_core.training.pictures import Example
-from photomaker_core.training.portrait_latents import PortraitLatents
-from photomaker_core.training.trainer import ParameterGroup
+from photomaker_core.training.trainer import Figures, ParameterGroup
 
 _WORDS: Final = ("sex", "age", "skin", "hair_style", "hair_colour", "eye_colour", "beard", "freckles")
 _NUMBERS: Final = tuple(
@@ -31,26 +32,28 @@ _NUMBER_WEIGHT: Final = 2.0
 class VisionStage:
     """Classification of an identity's words and regression of its numbers from any of their photos."""
 
-    def __init__(self, tower: CLIPVisionModel, portraits: PortraitLatents, learning_rate: float) -> None:
-        self._tower, self._portraits, self._learning_rate = tower, portraits, learning_rate
+    def __init__(self, tower: CLIPVisionModel, portraits: DrawnPictures, learning_rate: float) -> None:
+        device = portraits.device
+        self._tower, self._portraits, self._learning_rate = tower.to(device), portraits, learning_rate
         people = [portraits.portraits.identity(index) for index in range(portraits.portraits.identity_count)]
         numbers = torch.tensor([[getattr(one, name) for name in _NUMBERS] for one in people])
         self._numbers = (numbers - numbers.mean(0)) / numbers.std(0).clamp(min=1e-6)
+        self._numbers = self._numbers.to(device)
         self._words: dict[str, Tensor] = {}
         sizes = {}
         for name in _WORDS:
             values, codes = np.unique([str(getattr(one, name)) for one in people], return_inverse=True)
-            self._words[name] = torch.from_numpy(codes)
+            self._words[name] = torch.from_numpy(codes).to(device)
             sizes[name] = len(values)
         width = int(tower.config.hidden_size)
-        self._word_heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
-        self._number_head = nn.Linear(width, len(_NUMBERS))
+        self._word_heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()}).to(device)
+        self._number_head = nn.Linear(width, len(_NUMBERS)).to(device)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         modules: tuple[nn.Module, ...] = (self._tower, self._word_heads, self._number_head)
         return [ParameterGroup([one for module in modules for one in module.parameters()], self._learning_rate)]
 
-    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng = Random(generator.initial_seed())
         return self._loss(self._portraits.random_id_photos(batch_size, rng), rng)
 
@@ -60,14 +63,15 @@ class VisionStage:
     def export(self, folder: Path) -> None:
         self._tower.save_pretrained(folder)
 
-    def _loss(self, examples: list[Example], rng: Random) -> tuple[Tensor, dict[str, float]]:
+    def _loss(self, examples: list[Example], rng: Random) -> tuple[Tensor, Figures]:
         pixels = self._portraits.id_pixels(examples, int(self._tower.config.image_size), rng)
         pooled = self._tower(pixel_values=pixels).pooler_output
-        people = torch.tensor([example.identity for example in examples])
+        people = uploaded(torch.tensor([example.identity for example in examples]), pixels.device)
         number_loss = functional.mse_loss(self._number_head(pooled).float(), self._numbers[people])
-        loss, figures = _NUMBER_WEIGHT * number_loss, {"numbers": float(number_loss)}
+        loss = _NUMBER_WEIGHT * number_loss
+        figures: dict[str, Tensor | float] = {"numbers": number_loss.detach()}
         for name, head in self._word_heads.items():
             logits, wanted = head(pooled).float(), self._words[name][people]
             loss = loss + functional.cross_entropy(logits, wanted)
-            figures[name] = float((logits.argmax(-1) == wanted).float().mean())
+            figures[name] = (logits.argmax(-1) == wanted).float().mean()
         return loss, figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from photomaker_core.cli import main as cli
 from photomaker_core.errors import UserError
-from photomaker_core.evaluation.comparison import Comparison, compare
+from photomaker_core.evaluation.comparison import LEAST_FID_PICTURES, Comparison, compare
 from photomaker_core.evaluation.evaluation_prompts import (
     PHOTO_PROMPTS,
     PORTRAIT_PROMPTS,
@@ -29,8 +30,10 @@ from photomaker_core.evaluation.measures import (
     pair_distance,
     paired_cosine,
     ranks_among,
+    sign_test,
+    wilson_interval,
 )
-from photomaker_core.evaluation.methods import Drawer, PhotoMakerMethod, PromptSpec, TextOnlyMethod
+from photomaker_core.evaluation.methods import Drawer, DrawnMethod, PhotoMakerMethod, PromptSpec, TextOnlyMethod
 from photomaker_core.evaluation.mixing import mixing_study, mixing_table
 from photomaker_core.evaluation.networks import MetricNetworks
 from photomaker_core.evaluation.people import Person, drawn_blends, drawn_people, load_people
@@ -97,18 +100,64 @@ def test_scores_tell_the_faithful_from_the_indifferent(tmp_path: Path) -> None:
     assert indifferent["ID top-1"] == pytest.approx(100 / 3)
     assert faithful["Face Sim."] == pytest.approx(100)
     assert indifferent["Face Sim."] < 60
-    assert (faithful["FID"], faithful["Face Div."]) == (pytest.approx(0, abs=1e-3), 0)
-    assert indifferent["FID"] > 1000
+    assert faithful["Face Div."] == pytest.approx(0, abs=1e-6)
+    assert results[0].identified == [True] * 6
+    assert results[1].rates == {"ID top-1": (2, 6), "Attributes": (6, 6)}
     assert results[0].by_attribute == {"background": (2, 6)}
     assert indifferent["Attributes"] == 100
     assert set(faithful) == {
-        "CLIP-T", "CLIP-I", "DINO", "Face Sim.", "Face Div.", "FID", "ID top-1", "Attributes", "Speed (s)"
+        "CLIP-T", "CLIP-I", "DINO", "Face Sim.", "Face Div.", "ID top-1", "Attributes", "Speed (s)"
     }  # fmt: skip
     write_report(results, comparison.people, tmp_path)
     assert [one["method"] for one in json.loads((tmp_path / "results.json").read_text())] == ["Faithful", "Indifferent"]
-    assert "| Faithful |" in (tmp_path / "results.md").read_text()
+    table = (tmp_path / "results.md").read_text()
+    assert "| Faithful |" in table
+    assert "33.3 (10–70)" in table
+    assert "| Faithful | 2 of 6 |" in table
     with Image.open(tmp_path / "faithful.png") as sheet:
         assert sheet.getpixel((5, 5)) == COLOURS["red"]
+
+
+def test_fid_is_measured_of_many_pictures_beside_that_of_real_ones() -> None:
+    people = [Person(name, "man", (plain(name),) * (LEAST_FID_PICTURES // 2)) for name in list(COLOURS)[:2]]
+    comparison = Comparison(people, PROMPTS[:1], LEAST_FID_PICTURES // 2, MetricNetworks(inception=colours))
+    faithful, indifferent = compare(
+        comparison, [lambda: Copyist("Faithful", is_faithful=True), lambda: Copyist("Indifferent", is_faithful=False)]
+    )
+    assert faithful.scores["FID"] == pytest.approx(0, abs=1e-3)
+    assert faithful.scores["FID real"] == pytest.approx(0, abs=1e-3)
+    assert indifferent.scores["FID"] > 1000
+
+
+def test_real_drawings_show_what_the_prompts_want() -> None:
+    (person,) = drawn_people(1, 1)
+    prompt = next(one for one in PORTRAIT_PROMPTS if one.wants == {"background": "yellow"})
+    picture, other = DrawnMethod().personalise(person)([PromptSpec(prompt, 1), PromptSpec(prompt, 2)])
+    red, green, blue = picture.getpixel((2, 2))
+    assert min(red, green) > 150 > blue
+    assert picture.tobytes() != other.tobytes()
+    with pytest.raises(UserError, match="cannot be drawn"):
+        DrawnMethod().personalise(coloured_people()[0])
+
+
+def test_rates_come_with_the_interval_that_holds_them() -> None:
+    assert wilson_interval(0, 0) == (0, 1)
+    assert wilson_interval(81, 263) == pytest.approx((0.2552, 0.3662), abs=5e-4)
+    low, high = wilson_interval(10, 10)
+    assert low > 0.7
+    assert high == pytest.approx(1)
+
+
+def test_paired_outcomes_are_told_apart_when_they_differ_often_enough() -> None:
+    assert sign_test([True, False], [True, False]) == 1
+    assert sign_test([False] * 10, [True] * 10) == pytest.approx(2 / 2**10)
+
+
+@given(st.lists(st.lists(st.floats(-3, 3), min_size=2, max_size=2), min_size=2, max_size=5))
+def test_diversity_is_the_mean_over_all_pairs(values: list[list[float]]) -> None:
+    rows = torch.tensor(values, dtype=torch.float64)
+    pairs = [(one - two).square().sum() for one, two in itertools.combinations(rows, 2)]
+    assert pair_distance(rows) == pytest.approx(float(torch.stack(pairs).mean()), abs=1e-9)
 
 
 def test_columns_without_a_network_are_left_out() -> None:

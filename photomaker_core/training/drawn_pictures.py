@@ -1,0 +1,130 @@
+"""A set of drawn pictures on the device that trains: every batch is gathered there."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from photomaker_core.images.preprocessing import CLIP_MEAN, CLIP_STD
+from photomaker_core.models.text_encoders import TextEncoders
+from photomaker_core.nano.portrait_set import PortraitSet
+from photomaker_core.training.diffusion import uploaded
+from photomaker_core.training.pictures import Example, Prompts
+
+_ID_PHOTO, _DYED, _ALONE = range(3)
+
+
+class DrawnPictures:
+    """The arrays of a portrait set as tensors on ``device``, and the pictures of it that a stage draws at random.
+
+    ``dyed_hair`` is the share of random examples in which the hair has another colour than the person's own:
+    there the caption alone tells it.
+    """
+
+    def __init__(self, portraits: PortraitSet, device: torch.device, dyed_hair: float = 0.0) -> None:
+        self.portraits, self.device, self._dyed_hair = portraits, device, dyed_hair
+        tensors = _on_device(portraits, device)
+        self._pictures, self._masks, self._faces = tensors["pictures"], tensors["masks"], tensors["faces"]
+        self._attributes = tensors["attributes"]
+        self._prompts, self._class_tokens = tensors["prompts"], tensors["class_tokens"]
+        kinds = portraits.kinds
+        self._id_photos = [row.nonzero()[0].tolist() for row in kinds[:, :, _ID_PHOTO]]
+        self._alone = [row.nonzero()[0].tolist() for row in kinds[:, :, _ALONE]]
+        dyed = zip(*(one.tolist() for one in kinds[:, :, _DYED].nonzero()), strict=True)
+        self._dyed = [Example(identity, picture) for identity, picture in dyed]
+
+    @property
+    def side_px(self) -> int:
+        return int(self.portraits.pictures.shape[2])
+
+    def random_examples(self, count: int, rng: Random) -> list[Example]:
+        return [
+            rng.choice(self._dyed) if self._dyed and rng.random() < self._dyed_hair else self._any_example(rng)
+            for _ in range(count)
+        ]
+
+    def random_id_photos(self, count: int, rng: Random) -> list[Example]:
+        people = [rng.randrange(self.portraits.identity_count) for _ in range(count)]
+        return [Example(person, rng.choice(self._id_photos[person])) for person in people]
+
+    def random_single_people(self, count: int, rng: Random) -> list[Example]:
+        """Pictures of one person alone."""
+        people = [rng.randrange(self.portraits.identity_count) for _ in range(count)]
+        return [Example(person, rng.choice(self._alone[person])) for person in people]
+
+    def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
+        others = [number for number in self._id_photos[example.identity] if number != example.picture]
+        count = min(1 + int(rng.random() * most), len(others))
+        # The first steps of a Fisher-Yates shuffle: random.sample takes five times as long, which a GPU would wait for.
+        for place in range(count):
+            other = place + int(rng.random() * (len(others) - place))
+            others[place], others[other] = others[other], others[place]
+        return [Example(example.identity, number) for number in others[:count]]
+
+    def pixels(self, examples: list[Example]) -> Tensor:
+        """The pictures themselves, [N, 3, H, W] in 0..1."""
+        return self._pictures[self._at(examples)].permute(0, 3, 1, 2).float() / 255
+
+    def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
+        mean, std = (uploaded(torch.tensor(values), self.device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+        normalised = (self.pixels(examples) - mean) / std
+        return functional.interpolate(normalised, (side_px, side_px), mode="bicubic", antialias=True)
+
+    def prompts(self, examples: list[Example], text: TextEncoders, rng: Random, *, describe_identity: bool) -> Prompts:
+        identities, pictures = self._at(examples)
+        versions = self._index([rng.randrange(self._prompts.shape[3]) for _ in examples])
+        where = identities, pictures, torch.full_like(versions, int(describe_identity)), versions
+        first = self._prompts[where].long()
+        return Prompts(first, padded_anew(first, text), self._class_tokens[where].long())
+
+    def captions(self, examples: list[Example], rng: Random) -> Tensor:
+        """One caption each that describes everything, as ids [N, 77] of the first tokenizer."""
+        versions = self._index([rng.randrange(self._prompts.shape[3]) for _ in examples])
+        return self._prompts[*self._at(examples), torch.ones_like(versions), versions].long()
+
+    def attributes(self, examples: list[Example]) -> Tensor:
+        """The numbers of the shown values, [N, A]; see :class:`PortraitSet`."""
+        return self._attributes[self._at(examples)].long()
+
+    def face_weights(self, examples: list[Example], side: int, weight: float) -> Tensor:
+        """``weight`` inside the face's ellipse and 1 elsewhere, [N, 1, side, side]."""
+        x, y, rx, ry = self._faces[self._at(examples)].view(-1, 4, 1, 1).unbind(1)
+        middle = torch.arange(0.5, side, device=self.device) * self.side_px / side
+        distance = ((middle - x) / rx) ** 2 + ((middle.unsqueeze(1) - y) / ry) ** 2
+        return torch.where(distance < 1, weight, 1.0).unsqueeze(1)
+
+    def person_masks(self, examples: list[Example], side: int) -> Tensor:
+        """How much of each cell the person covers, [N, 1, side, side] in 0..1."""
+        masks = self._masks[self._at(examples)].unsqueeze(1).float()
+        return functional.interpolate(masks, (side, side), mode="area")
+
+    def _at(self, examples: list[Example]) -> tuple[Tensor, Tensor]:
+        return self._index([one.identity for one in examples]), self._index([one.picture for one in examples])
+
+    def _index(self, numbers: list[int]) -> Tensor:
+        return uploaded(torch.tensor(numbers), self.device)
+
+    def _any_example(self, rng: Random) -> Example:
+        portraits = self.portraits
+        return Example(rng.randrange(portraits.identity_count), rng.randrange(portraits.pictures_per_identity))
+
+
+@lru_cache(maxsize=1)
+def _on_device(portraits: PortraitSet, device: torch.device) -> dict[str, Tensor]:
+    """All arrays, several gigabytes of them: the stages of one process share them."""
+    arrays = {field.name: getattr(portraits, field.name) for field in fields(portraits)}
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items() if isinstance(array, np.ndarray)}
+
+
+def padded_anew(first: Tensor, text: TextEncoders) -> Tensor:
+    """Ids of the first tokenizer, [B, 77], with the second one's padding behind their end: else both agree."""
+    end, padding = text.tokenizers[0].tokenizer.eos_token_id, text.tokenizers[1].tokenizer.pad_token_id
+    ends = (first == end).int().argmax(1, keepdim=True)
+    behind = torch.arange(first.shape[1], device=first.device) > ends
+    return torch.where(behind, padding, first)
