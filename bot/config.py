@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bot.setting_names import unknown_names
 from photomaker_core.errors import UserError
 from photomaker_core.memory.plans import PLANS_BY_NAME, MemoryPlan
-from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_ADAPTER, NANO_BASE
 
 log = logging.getLogger(__name__)
 

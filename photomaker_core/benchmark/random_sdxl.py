@@ -20,7 +20,7 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.memory.plans import MemoryPlan
 from photomaker_core.memory.unet_layout import PLAIN_LAYOUT, UnetLayout
 from photomaker_core.models.id_encoder import IdEncoder, QFormerPerceiver
-from photomaker_core.nano.weight_files import NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_BASE
 
 Version = Literal["v1", "v2"]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from photomaker_core.cli.option_types import check_counts, output_folder
 from photomaker_core.library_logging import quiet_libraries
-from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_ADAPTER, NANO_BASE
 
 if TYPE_CHECKING:
     from photomaker_core.loading.photomaker import PhotoMaker

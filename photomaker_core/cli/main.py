@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from photomaker_core.cli import bench, evaluate, generate, parity, train
+from photomaker_core.cli import bench, evaluate, generate, golden_cases, train
 from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import MissingFaceEmbedderError, UnfusedLoraError, UserError
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="photomaker", description="PhotoMaker: real people in SDXL pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     generate.add_options(commands.add_parser("generate", help="draw a person from photos"))
-    parity.add_options(commands.add_parser("parity", help="compare with golden tensors of the reference"))
+    golden_cases.add_options(commands.add_parser("parity", help="compare with golden tensors of the reference"))
     train.add_options(commands.add_parser("train", help="run or resume the training that a YAML file describes"))
     evaluate.add_options(
         commands.add_parser("evaluate", help="measure likeness, agreement with the text, and speed, as the paper does")

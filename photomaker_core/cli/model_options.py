@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_ADAPTER, NANO_BASE
 
 if TYPE_CHECKING:
     from photomaker_core.models.face_embedder import InsightFaceEmbedder

@@ -10,7 +10,7 @@ from typing import Final
 from photomaker_core.cli.option_types import check_counts, not_negative, output_folder, read_photo
 from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
-from photomaker_core.nano.weight_files import NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_BASE
 
 _DREAMBOOTH: Final = Path("dreambooth")
 

@@ -21,7 +21,7 @@ from transformers import CLIPTokenizer
 
 from photomaker_core.nano.attributes import ATTRIBUTES
 from photomaker_core.nano.portraits import SIZE_PX
-from photomaker_core.nano.weight_files import NANO_BASE, NANO_JUDGE
+from photomaker_core.nano.shipped_weights import NANO_BASE, NANO_JUDGE
 
 EMBEDDING_WIDTH: Final = 128
 _WIDTHS: Final = (32, 64, 128, 256)

@@ -24,7 +24,7 @@ from photomaker_core.nano.attributes import ATTRIBUTES, shown_attributes
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portraits import SIZE_PX, draw, face_ellipse
 from photomaker_core.nano.scenes import Companion, Identity, Scene, random_identity, random_scene, reference_scene
-from photomaker_core.nano.weight_files import NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_BASE
 
 REFERENCES_PER_IDENTITY: Final = 4
 FIRST_HELD_OUT_IDENTITY: Final = 1_000_000

@@ -26,7 +26,7 @@ from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
 from photomaker_core.nano.judge import PortraitJudge, load_judge
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
-from photomaker_core.nano.weight_files import NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_BASE
 from photomaker_core.training.consistency_stage import ConsistencyStage
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.drawn_pictures import DrawnPictures

@@ -60,7 +60,7 @@ class DreamBooth:
             steps=self.steps,
             batch_size=self.batch_size,
             warmup_steps=0,
-            schedule="constant",
+            schedule="constant_with_warmup",
             ema_decay=0.0,
             mixed_precision=self.mixed_precision,
             seed=self.seed,

@@ -27,7 +27,7 @@ from photomaker_core.nano.portrait_set import (
 )
 from photomaker_core.nano.portraits import SIZE_PX, draw, draw_people, face_ellipse
 from photomaker_core.nano.scenes import ACTIONS, COLOURS, FRAMINGS, PLACES, Companion, Scene, random_scene
-from photomaker_core.nano.weight_files import NANO_ADAPTER, NANO_BASE
+from photomaker_core.nano.shipped_weights import NANO_ADAPTER, NANO_BASE
 from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 
@@ -103,7 +103,9 @@ def test_a_set_is_drawn_once_with_all_that_training_reads(tmp_path: Path, nano: 
     }
     assert read == shown
     first = nano.base.text.tokenizers[0]
-    decoded = first.decode([one for one in drawn_set.prompts[1, 5, 1, 0] if one not in first.all_special_ids])
+    decoded = first.tokenizer.decode(
+        [one for one in drawn_set.prompts[1, 5, 1, 0] if one not in first.tokenizer.all_special_ids]
+    )
     assert scene.clothes.split()[0] in decoded or identity.class_word in decoded
     assert portrait_set.__wrapped__(tmp_path, 2, 6, FIRST_HELD_OUT_IDENTITY).pictures.shape == (
         2,
