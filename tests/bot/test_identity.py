@@ -235,7 +235,7 @@ async def test_again_on_a_picture_of_a_deleted_person_draws_nobody_else(server: 
     again = await server.ada.click(picture, label="Again")
     await server.quiet()
     assert again.response is not None
-    assert "does not exist any more" in again.response.content
+    assert "cannot be drawn here any more" in again.response.content
     assert again.response.attachments == []
 
 

@@ -197,7 +197,7 @@ async def test_who_may_be_drawn_is_asked_again_when_drawing_begins(
     hold.set()
     await server.quiet()
     assert waiting.attachments == []
-    assert "does not exist any more" in waiting.content
+    assert "cannot be drawn here any more" in waiting.content
     assert rows(tmp_path, "SELECT state, attempts FROM jobs ORDER BY id") == [("delivered", 1), ("failed", 0)]
 
 

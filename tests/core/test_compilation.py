@@ -52,7 +52,7 @@ def test_a_compiled_model_draws_the_same_and_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compiled_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="photomaker-bot compile"):
+    with pytest.raises(ModelError, match="There is no compiled model"):
         compile_from(loaded(), tmp_path / "nowhere.bin")
     with pytest.raises(UnfusedLoraError, match="Compiling needs"):
         compile_and_keep(loaded(fuse=False), tmp_path / "compiled.bin")
