@@ -31,16 +31,17 @@ async def test_a_writer_that_is_cut_off_at_any_call_of_the_driver_leaves_no_lock
             current.cancel()
         return await execute(connection, *arguments, **options)
 
-    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
     outcomes = []  # their tracebacks keep what the tasks held alive
-    for cut_off_at in range(1, _MOST_CALLS):
-        calls = 0
-        adding = asyncio.create_task(IdentityStore(database).add(ADA, f"{cut_off_at}", PHOTOS, "mine"))
-        outcomes += await asyncio.gather(adding, return_exceptions=True)
-        if calls < cut_off_at:
-            break
-        assert isinstance(outcomes[-1], asyncio.CancelledError)
-        await asyncio.to_thread(_write_from_elsewhere, file)
+    with monkeypatch.context() as counting:
+        counting.setattr(aiosqlite.Connection, "_execute", counted)
+        for cut_off_at in range(1, _MOST_CALLS):
+            calls = 0
+            adding = asyncio.create_task(IdentityStore(database).add(ADA, f"{cut_off_at}", PHOTOS, "mine"))
+            outcomes += await asyncio.gather(adding, return_exceptions=True)
+            if calls < cut_off_at:
+                break
+            assert isinstance(outcomes[-1], asyncio.CancelledError)
+            await asyncio.to_thread(_write_from_elsewhere, file)
     assert 20 < cut_off_at < _MOST_CALLS - 1
     assert set(rows(file, "SELECT count(*) FROM id_photos GROUP BY identity_id")) == {(len(PHOTOS),)}
 
