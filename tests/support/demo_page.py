@@ -45,8 +45,8 @@ def running_demo(folder: Path) -> Iterator[str]:
         yield address_of(process)
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=60)
-        assert complaints == ""
-        assert process.returncode == 0
+        assert complaints == "", complaints
+        assert process.returncode == 0, process.returncode
 
 
 @contextmanager
