@@ -6,6 +6,8 @@ Called by the job service.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -18,9 +20,15 @@ from bot.workers.gpu_thread import GpuThread
 from photomaker_core.images.photo_decoding import load_photo
 from photomaker_core.sampling.generation import Img2ImgInit
 from photomaker_core.serving.runner import ImageJob, Publish
-from storage import JobStore, StorageError
+from storage import JobStore, NotFoundError, StorageError
 
-BEGIN_PATIENCE_S: Final = 20.0
+log = logging.getLogger(__name__)
+
+BEGIN_PATIENCE_S: Final = 240.0
+"""How long the GPU thread waits for an answer, however slow the machine is; less than a step may take."""
+
+DATABASE_PATIENCE_S: Final = 60.0
+_RETRY_S: Final = 1.0
 
 
 class NotOpenError(Exception):
@@ -41,6 +49,11 @@ class JobSubmission:
         self._store, self._identities, self._contexts = store, identities, contexts
         self._gpu, self._on_loop = gpu, on_loop
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    def close(self) -> None:
+        """Begin no job any more."""
+        self._is_closing = True
 
     async def submit(self, job: OpenJob, publish: Publish) -> None:
         """Hand a job to the GPU thread as soon as there is a model. Raises what keeps it from being drawn."""
@@ -77,7 +90,7 @@ class JobSubmission:
 
     async def _begin(self, job: OpenJob, answer: Future[Img2ImgInit | None]) -> None:
         try:
-            start = await self._checked(job)
+            start = await self._patiently_checked(job)
         except Exception as error:
             answer.set_exception(error)
         except BaseException:
@@ -86,10 +99,24 @@ class JobSubmission:
         else:
             answer.set_result(start)
 
+    async def _patiently_checked(self, job: OpenJob) -> Img2ImgInit | None:
+        """Check again while the database is busy."""
+        until_s = time.monotonic() + DATABASE_PATIENCE_S
+        while True:
+            try:
+                return await self._checked(job)
+            except NotFoundError:
+                raise
+            except StorageError as error:
+                if time.monotonic() > until_s:
+                    raise
+                log.warning("job %d cannot be begun yet: %s", job.record.id, error)
+            await asyncio.sleep(_RETRY_S)
+
     async def _checked(self, job: OpenJob) -> Img2ImgInit | None:
         """Check who may be drawn by today's facts, read the picture to start from, and count the attempt."""
         record, request = job.record, job.request
-        if job.is_ending:
+        if job.is_ending or self._is_closing:
             raise NotOpenError
         people = [share.identity_id for share in request.identities]
         await self._contexts.check_people(record.user_id, request.guild_id, people)

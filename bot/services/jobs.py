@@ -209,6 +209,7 @@ class JobService:
     async def close(self) -> None:
         """Begin nothing any more, let the deliveries arrive for a moment, and put back what is being drawn."""
         self._is_closing = True
+        self._submission.close()
         open_ids = [job.record.id for job in self._open]
         for task in list(self._tasks):
             task.cancel()
