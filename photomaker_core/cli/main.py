@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from photomaker_core.cli import bench, evaluate, generate, golden_cases, train
+from photomaker_core.cli import bench, dataset, evaluate, generate, golden_cases, train
 from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import MissingFaceEmbedderError, UnfusedLoraError, UserError
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_options(
         commands.add_parser("evaluate", help="measure likeness, agreement with the text, and speed, as the paper does")
     )
+    dataset.add_options(commands.add_parser("dataset", help="make a dataset: from names to groups of one person"))
     bench.add_options(commands.add_parser("bench", help="measure speed and memory beside a plain pipeline"))
     return parser
 

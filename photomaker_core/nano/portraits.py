@@ -13,7 +13,7 @@ from PIL import Image
 
 from photomaker_core.nano.backgrounds import paint_background
 from photomaker_core.nano.bodies import Body
-from photomaker_core.nano.drawing import HEAD_CENTRE, Canvas, Point, shade
+from photomaker_core.nano.drawing import HEAD_CENTRE, Canvas, Colour, Point, shade
 from photomaker_core.nano.heads import Head
 from photomaker_core.nano.media import rendered_as
 from photomaker_core.nano.scenes import HAIR_COLOURS, SKIN_TONES, Identity, Scene
@@ -96,7 +96,7 @@ def _head(scene: Scene, people: int) -> tuple[Point, float]:
 
 
 def _paint_person(canvas: Canvas, identity: Identity, scene: Scene) -> None:
-    skin = shade(SKIN_TONES[identity.skin], 1 + identity.skin_shift)
+    skin = _skin(identity)
     head = Head(identity, scene, skin, HAIR_COLOURS[scene.dyed_hair or identity.hair_colour])
     body = Body(identity, scene, skin)
     head.hair_behind(canvas)
@@ -108,3 +108,22 @@ def _paint_person(canvas: Canvas, identity: Identity, scene: Scene) -> None:
     head.eyewear(canvas)
     head.hat(canvas)
     body.arms(canvas)
+
+
+def face_box(identity: Identity, scene: Scene) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom) around the face's outline without hair and ears, in pixels, upright."""
+    head = Head(identity, scene, _skin(identity), HAIR_COLOURS[identity.hair_colour])
+    (x, y), zoom = _head(scene, 1 + len(scene.companions))
+    half_width, half_height = head.rx * zoom, head.ry * zoom
+    return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+def draw_background(scene: Scene) -> Image.Image:
+    """The picture 128 x 128 without anybody in it."""
+    canvas, texture = Canvas(SIZE_PX), Random(scene.texture_seed)
+    paint_background(canvas, scene.background, texture)
+    return rendered_as(scene.medium, canvas.finish()[0], texture)
+
+
+def _skin(identity: Identity) -> Colour:
+    return shade(SKIN_TONES[identity.skin], 1 + identity.skin_shift)

@@ -35,8 +35,9 @@ from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.photomaker_stage import PhotoMakerStage
 from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.portrait_latents import PortraitLatents
+from photomaker_core.training.shard_pictures import Position, ShardPictures
 from photomaker_core.training.text_to_image_stage import TextToImageStage
-from photomaker_core.training.trainer import LoopSettings, Stage, train
+from photomaker_core.training.trainer import LoopSettings, Stage, completed_steps, train
 from photomaker_core.training.vae_stage import VaeStage
 from photomaker_core.training.vision_stage import VisionStage
 
@@ -50,7 +51,8 @@ class TrainConfig:
 
     ``output`` and ``inputs`` are relative to the work folder unless absolute; an input ``hub:OWNER/NAME`` is
     a model of the Hugging Face hub. ``data`` is ``{identities, pictures}`` for drawn portraits, or
-    ``{folder, side_px}`` for photographs.
+    ``{folder, side_px}`` for photographs, or ``{shards, side_px}`` for what ``photomaker dataset`` packed, with
+    ``workers``, ``buffer`` and ``latent_cache`` as :class:`ShardPictures` explains them.
     """
 
     stage: str
@@ -259,12 +261,32 @@ def _base_dtype(config: TrainConfig) -> torch.dtype:
 
 
 def _pictures(config: TrainConfig, work: Path, vae: AutoencoderKL) -> TrainingPictures:
+    if "shards" in config.data:
+        return _shards(config, work, vae)
     if "folder" not in config.data:
         return _latents(config, work, vae)
     folder = work / config.data["folder"]
     if not folder.is_dir():
         raise UserError(f"data.folder is {folder}, which does not exist.")
     return FolderPictures(folder, vae, int(config.data.get("side_px", 1024)))
+
+
+def _shards(config: TrainConfig, work: Path, vae: AutoencoderKL) -> ShardPictures:
+    folder = work / config.data["shards"]
+    if not folder.is_dir():
+        raise UserError(f"data.shards is {folder}, which does not exist.")
+    state, loop = PartialState(), config.loop
+    done = completed_steps(work / config.output) * loop.batch_size * loop.gradient_accumulation
+    cache = config.data.get("latent_cache")
+    return ShardPictures(
+        folder,
+        vae,
+        int(config.data.get("side_px", 1024)),
+        Position(loop.seed, state.process_index, state.num_processes, done),
+        workers=int(config.data.get("workers", 2)),
+        buffer=int(config.data.get("buffer", 512)),
+        latent_cache=None if cache is None else work / cache,
+    )
 
 
 def _latents(config: TrainConfig, work: Path, vae: AutoencoderKL) -> PortraitLatents:

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from photomaker_core.errors import UserError
 
+CHECKPOINT_FILE: Final = "checkpoint.pt"
 Figures = Mapping[str, Tensor | float]
 _SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
     "constant_with_warmup": lambda _: 1.0,
@@ -125,7 +126,7 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
     )
     ema = EMAModel(parameters, decay=settings.ema_decay, use_ema_warmup=True, power=0.8, foreach=True)
     ema.to(accelerator.device)
-    state = _Checkpoint(folder / "checkpoint.pt", parameters, optimizer, ema)
+    state = _Checkpoint(folder / CHECKPOINT_FILE, parameters, optimizer, ema)
     step, seconds_before = state.load()
     log = _Log(folder / "log.csv", step) if accelerator.is_main_process else None
     bar = tqdm(total=settings.steps, initial=step, desc=folder.name, mininterval=5, disable=log is None)
@@ -172,6 +173,12 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
     if accelerator.is_main_process:
         with _averaged(ema, parameters):
             stage.export(folder / "export")
+
+
+def completed_steps(folder: Path) -> int:
+    """How many steps the checkpoint in ``folder`` has done; 0 without one. Reads nothing else of it."""
+    path = folder / CHECKPOINT_FILE
+    return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"]) if path.exists() else 0
 
 
 def batch_seed(seed: int, step: int, number: int) -> int:

@@ -1,0 +1,1 @@
+"""Networks behind the protocols of :mod:`photomaker_core.dataset.networks`, one module a family."""
