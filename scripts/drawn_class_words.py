@@ -23,7 +23,7 @@ from photomaker_core.nano.portrait_set import identity_number
 from photomaker_core.nano.scenes import Scene, random_scene, reference_scene
 
 PEOPLE: Final = 400_000
-SCENES: Final = 1_500
+SCENES: Final = 4_000
 HELD_OUT: Final = 200
 FIRST: Final = 500_000
 STEPS: Final = 600

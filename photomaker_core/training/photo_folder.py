@@ -29,12 +29,12 @@ from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.vae import encode_pixels
+from photomaker_core.training.id_photo import on_noise
 from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
 
 _LOGGER: Final = logging.getLogger(__name__)
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _READERS: Final = 8
-_MARGIN: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +164,7 @@ class FolderPictures:
         if not picture.mask_path.exists():
             return photo
         mask = self._opened(example, picture.mask_path, "L").resize(photo.size)
-        box = mask.getbbox()
-        if box is None:
-            return photo
-        left, top, right, bottom = box
-        half = max(right - left, bottom - top) * (0.5 + _MARGIN)
-        middle = ((left + right) / 2, (top + bottom) / 2)
-        square = tuple(round(centre + sign * half) for sign in (-1, 1) for centre in middle)
-        side = max(1, square[2] - square[0])
-        noise = np.random.default_rng(noise_seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-        frame = Image.fromarray(noise)
-        frame.paste(photo, (-square[0], -square[1]), mask)
-        return frame
+        return on_noise(photo, mask, noise_seed)
 
 
 def _pictures_of(folder: Path) -> list[_Picture]:

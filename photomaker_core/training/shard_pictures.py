@@ -30,12 +30,12 @@ from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.vae import encode_pixels
+from photomaker_core.training.id_photo import on_noise
 from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
 from photomaker_core.worker_processes import worker_pool
 
 _BUFFER: Final = 512
 _AHEAD: Final = 64
-_MARGIN: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +205,10 @@ class ShardPictures:
         return [Example(example.identity, index) for index in chosen]
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
-        """The person cut out, on a random plain colour, so that nothing is learned from the background."""
-        fills = [(rng.randrange(256), rng.randrange(256), rng.randrange(256)) for _ in examples]
+        """The person cut out, on random noise (paper, 3.2), so that nothing is learned from the background."""
+        seeds = [rng.getrandbits(32) for _ in examples]
         samples = [self._sample(example) for example in examples]
-        work = [(one.picture, one.mask, fill) for one, fill in zip(samples, fills, strict=True)]
+        work = [(one.picture, one.mask, seed) for one, seed in zip(samples, seeds, strict=True)]
         if self._pool is None:
             photos = [cut_out(*one) for one in work]
         else:
@@ -259,20 +259,10 @@ def decode_target(picture: bytes, mask: bytes, side_px: int) -> tuple[NDArray[np
     return np.asarray(pixels), np.asarray(Image.open(io.BytesIO(mask)).convert("L").resize(size))
 
 
-def cut_out(picture: bytes, mask: bytes, fill: tuple[int, int, int]) -> Image.Image:
-    """The person alone in a square of the colour ``fill``; runs in a worker."""
+def cut_out(picture: bytes, mask: bytes, noise_seed: int) -> Image.Image:
+    """The person alone in a square of noise; runs in a worker."""
     photo, shape = Image.open(io.BytesIO(picture)).convert("RGB"), Image.open(io.BytesIO(mask)).convert("L")
-    box = shape.getbbox()
-    if box is None:
-        return photo
-    cut = Image.composite(photo, Image.new("RGB", photo.size, fill), shape)
-    left, top, right, bottom = box
-    half = max(right - left, bottom - top) * (0.5 + _MARGIN)
-    middle = ((left + right) / 2, (top + bottom) / 2)
-    square = tuple(round(centre + sign * half) for sign in (-1, 1) for centre in middle)
-    frame = Image.new("RGB", (square[2] - square[0], square[3] - square[1]), fill)
-    frame.paste(cut, (-square[0], -square[1]))
-    return frame
+    return on_noise(photo, shape, noise_seed)
 
 
 def _members(shard: Path) -> Iterator[Mapping[str, Any]]:

@@ -18,11 +18,13 @@ from transformers import CLIPVisionModel
 from photomaker_core.cli import main as cli
 from photomaker_core.errors import UserError
 from photomaker_core.loading.adapter import load_adapter
+from photomaker_core.loading.base_model import load_base
 from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.shard_pictures import Position, ShardPictures, ShardStream
 from tests.core.dataset.builders import packed_shards
-from tests.support.tiny_model import TINY_ADAPTER, TINY_BASE
+from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 
 PEOPLE, PICTURES = 6, 3
 ALL = PEOPLE * PICTURES
@@ -77,9 +79,11 @@ def test_shards_and_folder_give_the_same_tensors(
             path.with_suffix(".mask.png").write_bytes(sample.mask)
             path.with_suffix(".txt").write_text(sample.caption)
     loose = FolderPictures(folder, vae, 64)
-    assert packed.captions(examples, Random(0), describe_identity=False) == loose.captions(
-        examples, Random(0), describe_identity=False
-    )
+    text = TextEncoders.of(load_base(str(TINY_BASE), CPU).pipeline)
+    prompts, same = (one.prompts(examples, text, Random(0), describe_identity=False) for one in (packed, loose))
+    assert torch.equal(prompts.first, same.first)
+    assert torch.equal(prompts.second, same.second)
+    assert torch.equal(prompts.class_tokens, same.class_tokens)
     torch.testing.assert_close(packed.latents(examples), loose.latents(examples), atol=2e-3, rtol=0)
     torch.testing.assert_close(packed.latents(examples), loose.latents(examples), atol=4e-3, rtol=0)
     torch.testing.assert_close(packed.masks(examples), loose.masks(examples))
