@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -109,17 +109,7 @@ class JobStore:
         async with self._database.transaction() as session:
             await lock_user(session, new.user_id)
             await _check_limits(session, new, limits)
-            job = Job(
-                user_id=new.user_id,
-                channel_id=new.channel_id,
-                message_id=new.message_id,
-                interaction_token=new.interaction_token,
-                request=new.request,
-                source=new.source,
-                error=None,
-                dropped_text=None,
-                finished_at=None,
-            )
+            job = Job(**asdict(new), error=None, dropped_text=None, finished_at=None)
             session.add(job)
         return _record(job)
 
@@ -190,15 +180,7 @@ class JobStore:
             is_open = await _change_open(session, job_id, state=DRAWN, dropped_text=dropped_text or None, **_ended())
             if is_open:
                 session.add_all(
-                    Result(
-                        job_id=job_id,
-                        position=position,
-                        seed=one.seed,
-                        settings=one.settings,
-                        picture=one.picture,
-                        thumbnail=one.thumbnail,
-                    )
-                    for position, one in enumerate(results)
+                    Result(job_id=job_id, position=position, **asdict(one)) for position, one in enumerate(results)
                 )
             return is_open
 

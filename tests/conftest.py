@@ -31,6 +31,7 @@ from photomaker_core.loading.base_model import load_base  # noqa: E402
 from photomaker_core.loading.photomaker import PhotoMaker  # noqa: E402
 from photomaker_core.sampling.generation import Generation  # noqa: E402
 from photomaker_core.sampling.step_engine import StepEngine  # noqa: E402
+from tests.support.gpu_faults import FaultySteps  # noqa: E402
 from tests.support.server import Server, settings  # noqa: E402
 
 quiet_libraries()
@@ -126,6 +127,13 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr(StepEngine, "step", held)
     return going
+
+
+@pytest.fixture
+def faulty_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultySteps]:
+    faulty = FaultySteps(monkeypatch)
+    yield faulty
+    faulty.goes_on.set()
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ from typing import Final, Literal
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
-from bot.cogs.options import Suggestions, WithSuggestions, person_in, shared_options
+from bot.cogs.options import DrawingCommands, person_in, shared_options
 from bot.domain.draw_request import DrawOptions
-from bot.services.drawing import DrawingService
 from photomaker_core.errors import PromptError
 
 Who = Literal["man", "woman", "boy", "girl", "person"]
@@ -32,11 +30,8 @@ _REALITY_PROMPT: Final = "a photo of a {who} img, natural light, realistic skin,
 _REALITY_NEGATIVE: Final = "painting, drawing, sketch, statue, cartoon, black and white, sepia"
 
 
-class EditCommands(WithSuggestions, commands.Cog):
+class EditCommands(DrawingCommands):
     """The commands that make the prompt themselves."""
-
-    def __init__(self, drawing: DrawingService, suggestions: Suggestions) -> None:
-        self._drawing, self._suggestions = drawing, suggestions
 
     @app_commands.command(description="Draw a person with another age, hair, expression, clothing, …")
     @app_commands.describe(

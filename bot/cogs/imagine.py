@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
-from bot.cogs.options import Suggestions, WithSuggestions, person_in, shared_options
+from bot.cogs.options import DrawingCommands, person_in, shared_options
 from bot.domain.draw_request import DrawOptions
-from bot.services.drawing import DrawingService
 
 
-class ImagineCommands(WithSuggestions, commands.Cog):
+class ImagineCommands(DrawingCommands):
     """The command that draws one person by a prompt."""
-
-    def __init__(self, drawing: DrawingService, suggestions: Suggestions) -> None:
-        self._drawing, self._suggestions = drawing, suggestions
 
     @app_commands.command(description="Draw a person of yours")
     @app_commands.describe(

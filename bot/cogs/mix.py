@@ -6,19 +6,14 @@ import math
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
-from bot.cogs.options import Suggestions, WithSuggestions, person_in, shared_options
+from bot.cogs.options import DrawingCommands, person_in, shared_options
 from bot.domain.draw_request import DrawOptions
-from bot.services.drawing import DrawingService
 from photomaker_core.errors import SettingsError
 
 
-class MixCommands(WithSuggestions, commands.Cog):
+class MixCommands(DrawingCommands):
     """The command that blends people."""
-
-    def __init__(self, drawing: DrawingService, suggestions: Suggestions) -> None:
-        self._drawing, self._suggestions = drawing, suggestions
 
     @app_commands.command(description="Draw a blend of two to four people")
     @app_commands.describe(

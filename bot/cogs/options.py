@@ -10,9 +10,11 @@ from typing import Any, Final, TypeVar
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.domain.draw_request import QUALITIES
 from bot.i18n.catalogue import gettext
+from bot.services.drawing import DrawingService
 from photomaker_core.presets.aspect_ratios import ASPECTS
 from photomaker_core.presets.styles import STYLES
 from storage import IdentityStore, ServerStore, Wanted
@@ -86,6 +88,13 @@ class WithSuggestions:
 
     async def _suggest_loras(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
         return await self._suggestions.loras(interaction, current)
+
+
+class DrawingCommands(WithSuggestions, commands.Cog):
+    """A cog whose commands draw people."""
+
+    def __init__(self, drawing: DrawingService, suggestions: Suggestions) -> None:
+        self._drawing, self._suggestions = drawing, suggestions
 
 
 def shared_options(command: F) -> F:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import torch
 
-from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Publish, Request, Server
+from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Publish, QueueServer, Request
 from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
 from photomaker_core.sampling.generation import GenerationSettings
 
 
-class PipelineServer(Server):
-    """First come, first served; :meth:`advance` is one call of ``pipeline``, a StableDiffusionXLPipeline."""
+class PipelineServer(QueueServer):
+    """A request is one call of ``pipeline``, a StableDiffusionXLPipeline."""
 
     def __init__(self, pipeline: Any, settings: GenerationSettings) -> None:
+        super().__init__()
         self._pipeline, self._settings = pipeline, settings
-        self._waiting: deque[tuple[Request, Publish]] = deque()
 
-    @property
-    def is_idle(self) -> bool:
-        return not self._waiting
-
-    def submit(self, request: Request, publish: Publish) -> None:
-        self._waiting.append((request, publish))
-
-    def advance(self) -> None:
-        request, publish = self._waiting.popleft()
+    def draw(self, request: Request, publish: Publish) -> None:
         _draw(self._pipeline, self._settings, [request.prompt], [request.negative], [request.seed])
         publish("finished")
 

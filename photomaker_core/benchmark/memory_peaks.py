@@ -14,7 +14,8 @@ from photomaker_core.benchmark.measurements import Figures
 from photomaker_core.benchmark.timing import now_s
 from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS
 from photomaker_core.loading.photomaker import PhotoMaker
-from photomaker_core.memory.footprint import live_bytes, weight_bytes
+from photomaker_core.memory.footprint import weight_bytes
+from photomaker_core.memory.live_bytes import live_bytes
 from photomaker_core.memory.plans import PLANS, MemoryPlan
 from photomaker_core.sampling.generation import Generation, GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine

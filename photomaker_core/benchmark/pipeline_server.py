@@ -7,36 +7,23 @@ a preview at every step.
 
 from __future__ import annotations
 
-from collections import deque
-
 import torch
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core.benchmark.workload import Publish, Request, Server
+from photomaker_core.benchmark.workload import Publish, QueueServer, Request
 from photomaker_core.images.preprocessing import tensor_to_images
 from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.schedulers import make_scheduler
 from photomaker_core.sampling.step_engine import StepEngine
 
 
-class PlainServer(Server):
-    """First come, first served; :meth:`advance` runs one whole job."""
+class PlainServer(QueueServer):
+    """A whole job at a time, through the library's own parts."""
 
     def __init__(self, engine: StepEngine, people: list[list[Image.Image]], settings: GenerationSettings) -> None:
+        super().__init__()
         self._engine, self._people, self._settings = engine, people, settings
-        self._waiting: deque[tuple[Request, Publish]] = deque()
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._waiting
-
-    def submit(self, request: Request, publish: Publish) -> None:
-        self._waiting.append((request, publish))
-
-    def advance(self) -> None:
-        request, publish = self._waiting.popleft()
-        self.draw(request, publish)
 
     @torch.no_grad()
     def draw(self, request: Request, publish: Publish) -> Image.Image:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import statistics
 import time
+from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -60,6 +62,27 @@ class Server(Protocol):
     def submit(self, request: Request, publish: Publish) -> None: ...
 
     def advance(self) -> None: ...
+
+
+class QueueServer(Server):
+    """First come, first served; :meth:`advance` draws one whole request."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Request, Publish]] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting
+
+    def submit(self, request: Request, publish: Publish) -> None:
+        self._waiting.append((request, publish))
+
+    def advance(self) -> None:
+        self.draw(*self._waiting.popleft())
+
+    @abstractmethod
+    def draw(self, request: Request, publish: Publish) -> object:
+        """Draw ``request`` and publish its progress; what is returned is not used."""
 
 
 def random_request(member: int, people: int, rng: random.Random) -> Request:

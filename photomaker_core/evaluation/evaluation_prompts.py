@@ -84,89 +84,80 @@ PHOTO_PROMPTS: Final = tuple(
     for text in texts
 )
 
-PORTRAIT_PROMPTS: Final = (
-    EvaluationPrompt("expression", "a photo of a {person} smiling", {"expression": "smiling"}),
-    EvaluationPrompt("expression", "a photo of a {person} laughing", {"expression": "laughing"}),
-    EvaluationPrompt("expression", "a portrait of a {person} with a sad face", {"expression": "sad"}),
-    EvaluationPrompt("expression", "a portrait of a {person}, surprised", {"expression": "surprised"}),
-    EvaluationPrompt("expression", "a photo of a {person} with an angry face", {"expression": "angry"}),
-    EvaluationPrompt("expression", "closeup photo of a {person} with a neutral face", {"expression": "neutral"}),
-    EvaluationPrompt(
-        "expression",
-        "a photo of a {person} smiling on a green background",
-        {"expression": "smiling", "background": "green"},
-    ),
-    EvaluationPrompt(
-        "expression",
-        "a photo of a {person} with an open mouth wearing a red shirt",
-        {"expression": "surprised", "clothes": "shirt", "clothes_colour": "red"},
-    ),
-    EvaluationPrompt("decoration", "a photo of a {person} wearing glasses", {"glasses": "glasses"}),
-    EvaluationPrompt("decoration", "a photo of a {person} wearing sunglasses", {"glasses": "sunglasses"}),
-    EvaluationPrompt("decoration", "a photo of a {person} in a red hat", {"hat": "hat", "hat_colour": "red"}),
-    EvaluationPrompt(
-        "decoration", "a portrait of a {person} wearing a blue beanie", {"hat": "beanie", "hat_colour": "blue"}
-    ),
-    EvaluationPrompt("decoration", "a photo of a {person} with a green cap", {"hat": "cap", "hat_colour": "green"}),
-    EvaluationPrompt("decoration", "a portrait of a {person} wearing a crown", {"hat": "crown"}),
-    EvaluationPrompt(
-        "decoration",
-        "a photo of a {person} in a white hat wearing sunglasses",
-        {"hat": "hat", "hat_colour": "white", "glasses": "sunglasses"},
-    ),
-    EvaluationPrompt(
-        "decoration",
-        "a photo of a {person} wearing glasses on a yellow background",
-        {"glasses": "glasses", "background": "yellow"},
-    ),
-    EvaluationPrompt(
-        "clothing", "a photo of a {person} wearing a blue shirt", {"clothes": "shirt", "clothes_colour": "blue"}
-    ),
-    EvaluationPrompt(
-        "clothing", "a photo of a {person} in a black suit", {"clothes": "suit", "clothes_colour": "black"}
-    ),
-    EvaluationPrompt(
-        "clothing", "a portrait of a {person} in an orange hoodie", {"clothes": "hoodie", "clothes_colour": "orange"}
-    ),
-    EvaluationPrompt("clothing", "a photo of a {person} wearing a space suit", {"clothes": "space suit"}),
-    EvaluationPrompt(
-        "clothing", "a photo of a {person} in a pink dress", {"clothes": "dress", "clothes_colour": "pink"}
-    ),
-    EvaluationPrompt(
-        "clothing", "a photo of a {person} wearing a white shirt", {"clothes": "shirt", "clothes_colour": "white"}
-    ),
-    EvaluationPrompt(
-        "clothing",
-        "a photo of a {person} wearing a purple hoodie at the beach",
-        {"clothes": "hoodie", "clothes_colour": "purple", "background": "beach"},
-    ),
-    EvaluationPrompt(
-        "clothing",
-        "a photo of a {person} in a grey suit on a red background",
-        {"clothes": "suit", "clothes_colour": "grey", "background": "red"},
-    ),
-    EvaluationPrompt("background", "a photo of a {person} at the beach", {"background": "beach"}),
-    EvaluationPrompt("background", "a photo of a {person} in the forest", {"background": "forest"}),
-    EvaluationPrompt("background", "a portrait of a {person} in the city", {"background": "city"}),
-    EvaluationPrompt("background", "a photo of a {person} in the snow", {"background": "snow"}),
-    EvaluationPrompt("background", "a portrait of a {person} at sunset", {"background": "sunset"}),
-    EvaluationPrompt(
-        "background",
-        "a photo of a {person} wearing a space suit in space",
-        {"clothes": "space suit", "background": "space"},
-    ),
-    EvaluationPrompt("background", "a photo of a {person} in a room", {"background": "room"}),
-    EvaluationPrompt("background", "a photo of a {person} on a yellow background", {"background": "yellow"}),
-    EvaluationPrompt("background", "a photo of a {person} in front of a blue wall", {"background": "blue"}),
-    EvaluationPrompt("background", "a photo of a {person}, pink background", {"background": "pink"}),
-    EvaluationPrompt("medium", "a pencil sketch of a {person}", {"medium": "sketch"}),
-    EvaluationPrompt("medium", "a sketch of a {person} wearing glasses", {"medium": "sketch", "glasses": "glasses"}),
-    EvaluationPrompt("medium", "a sepia photo of a {person}", {"medium": "sepia"}),
-    EvaluationPrompt("medium", "an old photo of a {person} in a hat", {"medium": "sepia", "hat": "hat"}),
-    EvaluationPrompt("medium", "a painting of a {person}", {"medium": "painting"}),
-    EvaluationPrompt(
-        "medium", "an oil painting of a {person} in the forest", {"medium": "painting", "background": "forest"}
-    ),
+PORTRAIT_PROMPTS: Final = tuple(
+    EvaluationPrompt(kind, text, wants)
+    for kind, wants_by_text in {
+        "expression": {
+            "a photo of a {person} smiling": {"expression": "smiling"},
+            "a photo of a {person} laughing": {"expression": "laughing"},
+            "a portrait of a {person} with a sad face": {"expression": "sad"},
+            "a portrait of a {person}, surprised": {"expression": "surprised"},
+            "a photo of a {person} with an angry face": {"expression": "angry"},
+            "closeup photo of a {person} with a neutral face": {"expression": "neutral"},
+            "a photo of a {person} smiling on a green background": {"expression": "smiling", "background": "green"},
+            "a photo of a {person} with an open mouth wearing a red shirt": {
+                "expression": "surprised",
+                "clothes": "shirt",
+                "clothes_colour": "red",
+            },
+        },
+        "decoration": {
+            "a photo of a {person} wearing glasses": {"glasses": "glasses"},
+            "a photo of a {person} wearing sunglasses": {"glasses": "sunglasses"},
+            "a photo of a {person} in a red hat": {"hat": "hat", "hat_colour": "red"},
+            "a portrait of a {person} wearing a blue beanie": {"hat": "beanie", "hat_colour": "blue"},
+            "a photo of a {person} with a green cap": {"hat": "cap", "hat_colour": "green"},
+            "a portrait of a {person} wearing a crown": {"hat": "crown"},
+            "a photo of a {person} in a white hat wearing sunglasses": {
+                "hat": "hat",
+                "hat_colour": "white",
+                "glasses": "sunglasses",
+            },
+            "a photo of a {person} wearing glasses on a yellow background": {
+                "glasses": "glasses",
+                "background": "yellow",
+            },
+        },
+        "clothing": {
+            "a photo of a {person} wearing a blue shirt": {"clothes": "shirt", "clothes_colour": "blue"},
+            "a photo of a {person} in a black suit": {"clothes": "suit", "clothes_colour": "black"},
+            "a portrait of a {person} in an orange hoodie": {"clothes": "hoodie", "clothes_colour": "orange"},
+            "a photo of a {person} wearing a space suit": {"clothes": "space suit"},
+            "a photo of a {person} in a pink dress": {"clothes": "dress", "clothes_colour": "pink"},
+            "a photo of a {person} wearing a white shirt": {"clothes": "shirt", "clothes_colour": "white"},
+            "a photo of a {person} wearing a purple hoodie at the beach": {
+                "clothes": "hoodie",
+                "clothes_colour": "purple",
+                "background": "beach",
+            },
+            "a photo of a {person} in a grey suit on a red background": {
+                "clothes": "suit",
+                "clothes_colour": "grey",
+                "background": "red",
+            },
+        },
+        "background": {
+            "a photo of a {person} at the beach": {"background": "beach"},
+            "a photo of a {person} in the forest": {"background": "forest"},
+            "a portrait of a {person} in the city": {"background": "city"},
+            "a photo of a {person} in the snow": {"background": "snow"},
+            "a portrait of a {person} at sunset": {"background": "sunset"},
+            "a photo of a {person} wearing a space suit in space": {"clothes": "space suit", "background": "space"},
+            "a photo of a {person} in a room": {"background": "room"},
+            "a photo of a {person} on a yellow background": {"background": "yellow"},
+            "a photo of a {person} in front of a blue wall": {"background": "blue"},
+            "a photo of a {person}, pink background": {"background": "pink"},
+        },
+        "medium": {
+            "a pencil sketch of a {person}": {"medium": "sketch"},
+            "a sketch of a {person} wearing glasses": {"medium": "sketch", "glasses": "glasses"},
+            "a sepia photo of a {person}": {"medium": "sepia"},
+            "an old photo of a {person} in a hat": {"medium": "sepia", "hat": "hat"},
+            "a painting of a {person}": {"medium": "painting"},
+            "an oil painting of a {person} in the forest": {"medium": "painting", "background": "forest"},
+        },
+    }.items()
+    for text, wants in wants_by_text.items()
 )
 
 

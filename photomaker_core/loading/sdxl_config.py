@@ -54,23 +54,17 @@ SCHEDULER: Final[dict[str, Any]] = {
 
 def text_configs() -> tuple[CLIPTextConfig, CLIPTextConfig]:
     """CLIP ViT-L/14's and OpenCLIP ViT-bigG/14's text encoders."""
-    return (
-        CLIPTextConfig(
-            hidden_size=768,
-            intermediate_size=3072,
-            num_hidden_layers=12,
-            num_attention_heads=12,
-            projection_dim=768,
-            hidden_act="quick_gelu",
-        ),
-        CLIPTextConfig(
-            hidden_size=1280,
-            intermediate_size=5120,
-            num_hidden_layers=32,
-            num_attention_heads=20,
-            projection_dim=1280,
-            hidden_act="gelu",
-        ),
+    return _text_config(768, 12, 12, "quick_gelu"), _text_config(1280, 32, 20, "gelu")
+
+
+def _text_config(width: int, layers: int, heads: int, activation: str) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        projection_dim=width,
+        hidden_act=activation,
     )
 
 

@@ -6,8 +6,7 @@ Called by the loader, by ``photomaker-bot doctor`` and by the benchmark.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,12 +14,8 @@ import psutil
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakIdKeyDictionary
 
+from photomaker_core.memory.live_bytes import live_bytes, stored_tensors
 from photomaker_core.memory.plans import PLANS, MemoryPlan
 from photomaker_core.memory.quantization import is_quantized_to_int8
 
@@ -127,18 +122,7 @@ def footprint(
 
 def weight_bytes(*modules: nn.Module) -> int:
     """Bytes of the weights, quantised ones as they are kept."""
-    return sum(kept.nbytes for module in modules for one in module.parameters() for kept in _kept(one))
-
-
-def _kept(tensor: Tensor) -> Iterator[Tensor]:
-    """The tensor itself, or the parts that a quantised one is kept as."""
-    flatten = getattr(tensor, "__tensor_flatten__", None)
-    if flatten is None:
-        yield tensor
-        return
-    names, _ = flatten()
-    for part in (getattr(tensor, name) for name in names):
-        yield from _kept(part)
+    return sum(kept.nbytes for module in modules for one in module.parameters() for kept in stored_tensors(one))
 
 
 def _int8_bytes(unet: nn.Module) -> int:
@@ -155,58 +139,3 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
-
-
-@torch.no_grad()
-def live_bytes(module: nn.Module, call: Callable[[], object]) -> int:
-    """The most bytes that tensors other than ``module``'s own weights take at once during ``call``."""
-    tracker = _LiveBytes(module)
-    with tracker, _FusedAttention():
-        call()
-    return tracker.peak
-
-
-class _FusedAttention(TorchFunctionMode):
-    """Attention as the fused kernels of GPUs and CPUs do it: without a matrix of all pairs, unlike the meta device."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is functional.scaled_dot_product_attention:
-            query, _key, value = args[:3]
-            return query.new_zeros((*query.shape[:-1], value.shape[-1]))
-        return func(*args, **(kwargs or {}))
-
-
-class _LiveBytes(TorchDispatchMode):
-    """Counts storages from the operation that makes them to their end.
-
-    A convolution takes its input and output once more: cuDNN's kernels for tensor cores lay both out anew.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = self._live = 0
-        self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
-        for tensor in (*module.parameters(), *module.buffers()):
-            for kept in _kept(tensor):
-                self._known[kept.untyped_storage()] = True
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._count(leaf.untyped_storage())
-        if func is torch.ops.aten.convolution.default:
-            self.peak = max(self.peak, self._live + args[0].nbytes + result.nbytes)
-        return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage in self._known:
-            return
-        self._known[storage] = True
-        size = storage.nbytes()
-        self._live += size
-        self.peak = max(self.peak, self._live)
-        weakref.finalize(storage, self._release, size)
-
-    def _release(self, size: int) -> None:
-        self._live -= size

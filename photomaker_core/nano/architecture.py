@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
@@ -140,11 +142,7 @@ def new_text_encoders(
     first, second = (
         CLIPTextConfig(
             vocab_size=vocabulary_size,
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=2 * TEXT_WIDTH,
-            projection_dim=TEXT_WIDTH,
-            num_hidden_layers=3,
-            num_attention_heads=4,
+            **_transformer(TEXT_WIDTH, layers=3),
             max_position_embeddings=77,
             hidden_act=activation,
             bos_token_id=vocabulary_size - 2,
@@ -156,15 +154,21 @@ def new_text_encoders(
     return CLIPTextModel(first), CLIPTextModelWithProjection(second)
 
 
+def _transformer(width: int, layers: int) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "projection_dim": TEXT_WIDTH,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+    }
+
+
 def new_vision_tower(seed: int) -> CLIPVisionModel:
     torch.manual_seed(seed)
     return CLIPVisionModel(
         CLIPVisionConfig(
-            hidden_size=VISION_WIDTH,
-            intermediate_size=2 * VISION_WIDTH,
-            projection_dim=TEXT_WIDTH,
-            num_hidden_layers=4,
-            num_attention_heads=4,
+            **_transformer(VISION_WIDTH, layers=4),
             image_size=224,
             patch_size=28,
             hidden_act="quick_gelu",

@@ -18,7 +18,7 @@ from torch import Tensor
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import predict, use_trainable_attention
 from photomaker_core.training.lora import add_lora, save_lora
-from photomaker_core.training.pictures import TrainingPictures, UnusablePictureError
+from photomaker_core.training.pictures import TrainingPictures, from_usable_pictures
 from photomaker_core.training.trainer import Figures, ParameterGroup
 
 _LORA_NAME: Final = "lcm"
@@ -64,11 +64,7 @@ class ConsistencyStage:
         return [ParameterGroup(trained, self._learning_rate)]
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
-        while True:
-            try:
-                return self._loss(batch_size, generator)
-            except UnusablePictureError:
-                continue
+        return from_usable_pictures(lambda: self._loss(batch_size, generator))
 
     def _loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng, unet = Random(generator.initial_seed()), self._pipeline.unet

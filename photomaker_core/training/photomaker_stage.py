@@ -16,7 +16,7 @@ from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use_trainable_attention
 from photomaker_core.training.lora import add_lora, lora_weights
-from photomaker_core.training.pictures import Prompts, TrainingPictures, UnusablePictureError
+from photomaker_core.training.pictures import Prompts, TrainingPictures, from_usable_pictures
 from photomaker_core.training.text_to_image_stage import drop_text
 from photomaker_core.training.trainer import Figures, ParameterGroup
 
@@ -71,11 +71,7 @@ class PhotoMakerStage:
         return [ParameterGroup(lora, self._learning_rates[0]), ParameterGroup(encoder, self._learning_rates[1])]
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
-        while True:
-            try:
-                return self._loss(batch_size, generator)
-            except UnusablePictureError:
-                continue
+        return from_usable_pictures(lambda: self._loss(batch_size, generator))
 
     def _loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng = Random(generator.initial_seed())

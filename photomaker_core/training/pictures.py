@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,9 +18,20 @@ from photomaker_core.conditioning.prompt_tokens import (
 from photomaker_core.errors import UserError
 from photomaker_core.models.text_encoders import TextEncoders
 
+T = TypeVar("T")
+
 
 class UnusablePictureError(UserError):
     """A picture that cannot be trained on, and is left out from now on: draw the batch anew."""
+
+
+def from_usable_pictures(draw: Callable[[], T]) -> T:
+    """The result of ``draw``, which is called anew as long as it meets a picture that proves unusable."""
+    while True:
+        try:
+            return draw()
+        except UnusablePictureError:
+            continue
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import Generation, GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob, Progress, Started
+from tests.support.gpu_faults import FaultySteps
 
 FEATURES = torch.ones(1, 1, 256)
 
@@ -215,30 +216,6 @@ def test_a_model_that_cannot_be_loaded_is_reported() -> None:
     thread.stop()
 
 
-class Steps:
-    """Steps that hang or end their thread."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hang, self.goes_on, self.dies = False, threading.Event(), False
-        step = StepEngine.step
-
-        def faulty(engine: StepEngine, generations: Sequence[Generation]) -> None:
-            if self.dies:
-                raise SystemExit
-            if self.hang:
-                self.goes_on.wait(60)
-            step(engine, generations)
-
-        monkeypatch.setattr(StepEngine, "step", faulty)
-
-
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
-    faulty = Steps(monkeypatch)
-    yield faulty
-    faulty.goes_on.set()
-
-
 @pytest.fixture
 def troubles() -> queue.SimpleQueue[WorkerError | None]:
     return queue.SimpleQueue()
@@ -246,21 +223,21 @@ def troubles() -> queue.SimpleQueue[WorkerError | None]:
 
 @pytest.fixture
 def watched(
-    tiny_model: PhotoMaker, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+    tiny_model: PhotoMaker, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
 ) -> Iterator[GpuThread]:
     watchdog = Watchdog(least_s=0.3, first_s=0.3, factor=0.1, check_every_s=0.02)
     thread = GpuThread(lambda: tiny_model, 4, watchdog)
     thread.on_trouble = troubles.put
     thread.start()
     yield thread
-    steps.goes_on.set()
+    faulty_steps.goes_on.set()
     thread.stop()
 
 
 def test_a_hanging_step_is_noticed_fails_calls_and_may_end_after_all(
-    watched: GpuThread, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+    watched: GpuThread, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
 ) -> None:
-    steps.hang = True
+    faulty_steps.mode = "hangs"
     listener = Listener()
     watched.submit(drawing(1), listener)
     listener.until(Started)
@@ -269,17 +246,17 @@ def test_a_hanging_step_is_noticed_fails_calls_and_may_end_after_all(
     for future in (early, watched.call(lambda engine: engine.model.version)):
         with pytest.raises(WorkerError, match="stuck"):
             future.result(0)
-    steps.hang = False
-    steps.goes_on.set()
+    faulty_steps.mode = ""
+    faulty_steps.goes_on.set()
     assert troubles.get(timeout=60) is None
     assert len(pictures(listener.end())) == 1
     assert watched.call(lambda engine: engine.model.version).result(60) == "v1"
 
 
 def test_stopping_does_not_wait_for_a_hanging_step(
-    watched: GpuThread, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+    watched: GpuThread, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
 ) -> None:
-    steps.hang = True
+    faulty_steps.mode = "hangs"
     watched.submit(drawing(1), Listener())
     troubles.get(timeout=60)
     started_s = time.perf_counter()
@@ -289,9 +266,9 @@ def test_stopping_does_not_wait_for_a_hanging_step(
 
 
 def test_a_thread_that_dies_tells_everybody(
-    watched: GpuThread, steps: Steps, troubles: queue.SimpleQueue[WorkerError | None]
+    watched: GpuThread, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
 ) -> None:
-    steps.dies = True
+    faulty_steps.mode = "dies"
     listeners = [Listener() for _ in range(3)]
     for number, listener in enumerate(listeners):
         watched.submit(drawing(number), listener)

@@ -9,7 +9,6 @@ import threading
 from pathlib import Path
 
 import pytest
-import simcord
 import torch
 from PIL import Image, ImageFilter
 
@@ -20,7 +19,7 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from storage import NameTakenError, NewPhoto
 from tests.support import uploads
 from tests.support.concurrency import TIMES, at_once
-from tests.support.server import FICTION, MINE, Server, click, rows, upload
+from tests.support.server import FICTION, MINE, Server, click, rows, submit, upload
 from tests.support.tiny_model import NEWTON
 
 
@@ -170,15 +169,6 @@ async def test_a_list_of_one_page_has_no_buttons(server: Server) -> None:
     assert reply.components == []
 
 
-async def submit(server: Server, shown: simcord.InteractionResult, values: dict[str, object]) -> str:
-    """Fill in a form; returns the answer."""
-    result = await server.ada.submit_modal(shown, values)
-    await server.quiet()
-    assert result.response is not None
-    assert result.response.ephemeral
-    return result.response.content
-
-
 async def test_what_is_wrong_with_a_photo_is_said_and_it_is_kept(server: Server) -> None:
     sharp = NEWTON[0].read_bytes()
     blurred = uploads.encoded(Image.open(NEWTON[0]).convert("RGB").filter(ImageFilter.GaussianBlur(12)), "JPEG")
@@ -286,20 +276,21 @@ async def test_twenty_additions_at_once_by_a_newcomer_are_all_right(server: Serv
     assert len(same) == 1
 
 
+async def features_of_newton(server: Server) -> torch.Tensor:
+    (newton,) = await server.bot.identities.store.all_of(server.ada.id)
+    return await server.bot.identities.features(server.ada.id, None, [WeightedIdentity(newton.id, "newton")])
+
+
 async def test_features_are_computed_once_and_drawn_without_reading_photos(server: Server, tmp_path: Path) -> None:
     await server.add(server.ada, "newton", upload(1), upload(2))
-    (newton,) = await server.bot.identities.store.all_of(server.ada.id)
-    people = [WeightedIdentity(newton.id, "newton")]
-    first = await server.bot.identities.features(server.ada.id, None, people)
+    first = await features_of_newton(server)
     rows(tmp_path, "UPDATE id_photos SET content = x'00'")
-    assert torch.equal(await server.bot.identities.features(server.ada.id, None, people), first)
+    assert torch.equal(await features_of_newton(server), first)
 
 
 async def test_features_of_another_encoder_are_computed_when_they_are_wanted(server: Server, tmp_path: Path) -> None:
     await server.add(server.ada, "newton", upload(1), upload(2))
-    (newton,) = await server.bot.identities.store.all_of(server.ada.id)
-    people = [WeightedIdentity(newton.id, "newton")]
-    first = await server.bot.identities.features(server.ada.id, None, people)
+    first = await features_of_newton(server)
     rows(tmp_path, "UPDATE id_features SET fingerprint = 'another'")
-    assert torch.equal(await server.bot.identities.features(server.ada.id, None, people), first)
+    assert torch.equal(await features_of_newton(server), first)
     assert rows(tmp_path, "SELECT count(*) FROM id_features") == [(4,)]

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import simcord
-
 from bot.views.persistent import FORM_TIMEOUT_S
-from tests.support.server import FICTION, MINE, Server, upload
-
-
-async def submit(server: Server, shown: simcord.InteractionResult, values: dict[str, object]) -> str:
-    """Fill in a form; returns the answer."""
-    result = await server.ada.submit_modal(shown, values)
-    await server.quiet()
-    assert result.response is not None
-    assert result.response.ephemeral
-    return result.response.content
+from tests.support.server import FICTION, MINE, Server, submit, upload
 
 
 async def test_without_photos_a_form_takes_up_to_ten(server: Server) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,10 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import Generation
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.runner import ImageJob, Runner
+from tests.support.gpu_faults import FaultySteps, SlowLoad
 from tests.support.server import FICTION, Server, rows, says, settings, upload
 
 LENNA = {"name": "lenna", "consent": FICTION, "photo1": upload(5)}
-
-
-class SlowLoad:
-    """Loads the model when the test says so."""
-
-    def __init__(self, model: PhotoMaker) -> None:
-        self._model = model
-        self.may_load = threading.Event()
-
-    def __call__(self) -> PhotoMaker:
-        self.may_load.wait(60)
-        return self._model
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -216,34 +205,9 @@ async def test_a_picture_that_the_model_could_not_draw_is_told(
     assert rows(tmp_path, "SELECT state FROM jobs") == [("failed",)]
 
 
-class Hanging:
-    """Steps that hang, or kill their thread, while ``mode`` says so."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.mode = ""
-        self.goes_on = threading.Event()
-        step = StepEngine.step
-
-        def faulty(engine: StepEngine, generations: list[Generation]) -> None:
-            if self.mode == "dies":
-                raise SystemExit("a library ended the thread")
-            if self.mode == "hangs":
-                self.goes_on.wait(100)
-            step(engine, generations)
-
-        monkeypatch.setattr(StepEngine, "step", faulty)
-
-
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
-    hanging = Hanging(monkeypatch)
-    yield hanging
-    hanging.goes_on.set()
-
-
 @pytest.fixture
 async def watched(
-    server: Server, tmp_path: Path, tiny_model: PhotoMaker, steps: Hanging, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, tiny_model: PhotoMaker, faulty_steps: FaultySteps, monkeypatch: pytest.MonkeyPatch
 ) -> Server:
     """A bot that notices a hanging step soon and does not wait long for it when it stops."""
     monkeypatch.setattr(gpu_thread, "STOP_PATIENCE_S", 0.2)
@@ -256,10 +220,10 @@ async def watched(
 
 
 async def test_a_hanging_step_is_told_refuses_new_jobs_and_holds_nobody_up(
-    watched: Server, tmp_path: Path, steps: Hanging, caplog: pytest.LogCaptureFixture
+    watched: Server, tmp_path: Path, faulty_steps: FaultySteps, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = watched
-    steps.mode = "hangs"
+    faulty_steps.mode = "hangs"
     running, waiting = await accepted(server, 2)
     await until(lambda: "Drawing has stopped" in running.content and "Drawing has stopped" in waiting.content)
     assert "seems to hang" in caplog.text
@@ -269,8 +233,8 @@ async def test_a_hanging_step_is_told_refuses_new_jobs_and_holds_nobody_up(
     await server.ada.click(waiting, label="Cancel")
     await until(lambda: waiting.content == "Cancelled.")
     assert rows(tmp_path, "SELECT state FROM jobs ORDER BY id") == [("delivered",), ("running",), ("cancelled",)]
-    steps.mode = ""
-    steps.goes_on.set()
+    faulty_steps.mode = ""
+    faulty_steps.goes_on.set()
     await server.quiet()
     assert len(running.attachments) == 1
     assert "goes on" in caplog.text
@@ -280,10 +244,10 @@ async def test_a_hanging_step_is_told_refuses_new_jobs_and_holds_nobody_up(
 
 
 async def test_a_member_is_forgotten_and_the_bot_stops_while_a_step_hangs(
-    watched: Server, tmp_path: Path, steps: Hanging
+    watched: Server, tmp_path: Path, faulty_steps: FaultySteps
 ) -> None:
     server = watched
-    steps.mode = "hangs"
+    faulty_steps.mode = "hangs"
     (running,) = await accepted(server)
     await until(lambda: "Drawing has stopped" in running.content)
     shown = await server.ada.slash(server.channel, "privacy delete")
@@ -295,16 +259,16 @@ async def test_a_member_is_forgotten_and_the_bot_stops_while_a_step_hangs(
 
 
 async def test_a_dead_thread_is_told_and_its_jobs_are_drawn_after_a_restart(
-    watched: Server, tmp_path: Path, tiny_model: PhotoMaker, steps: Hanging, caplog: pytest.LogCaptureFixture
+    watched: Server, tmp_path: Path, tiny_model: PhotoMaker, faulty_steps: FaultySteps, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = watched
-    steps.mode = "dies"
+    faulty_steps.mode = "dies"
     (running,) = await accepted(server)
     await until(lambda: "Drawing has stopped" in running.content)
     assert "the GPU thread has died" in caplog.text
     assert "broken down on my side" in await answered(server, "imagine", prompt="a man img")
     assert "broken down on my side" in await answered(server, "identity add", **LENNA)
-    steps.mode = ""
+    faulty_steps.mode = ""
     await server.restart(PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model))
     await server.quiet()
     assert len(running.attachments) == 1

@@ -18,19 +18,8 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import Generation
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.runner import ImageJob, Publish, Runner
+from tests.support.gpu_faults import SlowLoad
 from tests.support.server import Server, rows, settings, upload
-
-
-class SlowLoad:
-    """Loads the model when the test says so."""
-
-    def __init__(self, model: PhotoMaker) -> None:
-        self._model = model
-        self.may_load = threading.Event()
-
-    def __call__(self) -> PhotoMaker:
-        self.may_load.wait(60)
-        return self._model
 
 
 async def accepted(server: Server, **options: object) -> object:

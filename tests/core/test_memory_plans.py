@@ -21,7 +21,8 @@ from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.loading.placement import offload, place
 from photomaker_core.loading.sdxl_config import photomaker_footprint
 from photomaker_core.memory.cpu_offload import CpuOffload, on_device
-from photomaker_core.memory.footprint import Footprint, live_bytes, weight_bytes
+from photomaker_core.memory.footprint import Footprint, weight_bytes
+from photomaker_core.memory.live_bytes import live_bytes
 from photomaker_core.memory.plans import PLANS, PLANS_BY_NAME
 from photomaker_core.models.vae import decode_in_parts, encode_pixels
 from photomaker_core.sampling.generation import GenerationSettings

@@ -86,6 +86,15 @@ def pixels(events: list[Event]) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in event.pictures]).astype(int)
 
 
+def drawn_alone(engine: Watched) -> np.ndarray:
+    """The pixels of ``drawing(1)`` with nothing beside it."""
+    events: list[Event] = []
+    runner = Runner(engine, max_batch=1)
+    runner.submit(drawing(1), events.append)
+    run(runner)
+    return pixels(events)
+
+
 def test_a_new_member_is_drawn_at_once_beside_a_member_with_twenty_jobs(engine: Watched) -> None:
     runner = Runner(engine, max_batch=2)
     for job_id in range(20):
@@ -202,11 +211,7 @@ def test_a_preview_that_fails_costs_no_picture(engine: Watched, monkeypatch: pyt
         raise RuntimeError("no colours")
 
     monkeypatch.setattr(StepEngine, "preview", broken)
-    events: list[Event] = []
-    runner = Runner(engine, max_batch=1)
-    runner.submit(drawing(1), events.append)
-    run(runner)
-    assert pixels(events).shape == (1, 64, 64, 3)
+    assert drawn_alone(engine).shape == (1, 64, 64, 3)
 
 
 def test_a_decode_short_of_memory_is_done_in_tiles(engine: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,11 +226,7 @@ def test_a_decode_short_of_memory_is_done_in_tiles(engine: Watched, monkeypatch:
         return forward(*inputs, **named)
 
     monkeypatch.setattr(block, "forward", short)
-    events: list[Event] = []
-    runner = Runner(engine, max_batch=1)
-    runner.submit(drawing(1), events.append)
-    run(runner)
-    assert pixels(events).shape == (1, 64, 64, 3)
+    assert drawn_alone(engine).shape == (1, 64, 64, 3)
     assert engine.model.base.vae.use_tiling
     engine.model.base.vae.disable_tiling()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -11,41 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakIdKeyDictionary
 
-from photomaker_core.memory.footprint import _FusedAttention
+from photomaker_core.memory.live_bytes import FusedAttention, LiveBytes
 
 CARD: Final = torch.device("meta")
 
 
-class CountedCard(TorchDispatchMode):
+class CountedCard(LiveBytes):
     """``live`` bytes are on the card now, ``peak`` were at most."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.live = self.peak = 0
-        self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.is_meta:
-                self._count(leaf.untyped_storage())
-        return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage in self._known:
-            return
-        self._known[storage] = True
-        size = storage.nbytes()
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._release, size)
-
-    def _release(self, size: int) -> None:
-        self.live -= size
+    def counts(self, tensor: Tensor) -> bool:
+        return tensor.is_meta
 
 
 class _Finite:
@@ -65,7 +40,7 @@ def counted_card(monkeypatch: pytest.MonkeyPatch) -> Iterator[CountedCard]:
     """Within the context modules can be moved to :data:`CARD` and back, without their numbers, and are counted."""
     monkeypatch.setattr(nn.Module, "to", _move)
     card = CountedCard()
-    with torch.no_grad(), card, _FusedAttention(), _NumbersAreFinite():
+    with torch.no_grad(), card, FusedAttention(), _NumbersAreFinite():
         yield card
 
 

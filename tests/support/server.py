@@ -95,6 +95,13 @@ async def click(server: Server, member: simcord.MemberActor, message: object, la
     return result
 
 
+async def submit(server: Server, shown: simcord.InteractionResult, values: dict[str, object]) -> str:
+    """Fill in a form as ada; returns the answer."""
+    result = await server.ada.submit_modal(shown, values)
+    await server.quiet()
+    return says(result)
+
+
 def says(result: simcord.InteractionResult) -> str:
     assert result.response is not None
     assert result.response.ephemeral
