@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from photomaker_core.dataset.configuration import DatasetConfig, load_dataset_config
+from photomaker_core.dataset.dataset_config import DatasetConfig, load_dataset_config
 from photomaker_core.dataset.pipeline import run
 
 _KILLS: Final = 20

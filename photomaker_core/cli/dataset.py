@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     try:
-        from photomaker_core.dataset.configuration import load_dataset_config
+        from photomaker_core.dataset.dataset_config import load_dataset_config
         from photomaker_core.dataset.pipeline import run
     except ImportError as error:
         raise UserError(_EXTRA) from error
@@ -65,8 +65,8 @@ def _draw(options: argparse.Namespace) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     try:
-        from photomaker_core.dataset.configuration import load_dataset_config
         from photomaker_core.dataset.corpus_scores import score_table, scores
+        from photomaker_core.dataset.dataset_config import load_dataset_config
     except ImportError as error:
         raise UserError(_EXTRA) from error
     print(score_table(scores(load_dataset_config(options.config), options.corpus)))

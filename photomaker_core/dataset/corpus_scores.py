@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from photomaker_core.dataset.boxes import intersection_over_union
-from photomaker_core.dataset.configuration import DatasetConfig
+from photomaker_core.dataset.dataset_config import DatasetConfig
 from photomaker_core.dataset.drawn_corpus import MASKS_FOLDER, DrawnPicture, read_truth
 from photomaker_core.dataset.pipeline import table_of
 from photomaker_core.dataset.rows import PictureRow

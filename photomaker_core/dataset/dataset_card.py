@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from photomaker_core.dataset.configuration import DatasetConfig
+from photomaker_core.dataset.dataset_config import DatasetConfig
 from photomaker_core.dataset.report.counts import Counts, count
 from photomaker_core.dataset.tables import Table
 

@@ -7,7 +7,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 
-from photomaker_core.dataset.configuration import DatasetConfig
+from photomaker_core.dataset.dataset_config import DatasetConfig
 from photomaker_core.dataset.stage_factory import build_stage
 from photomaker_core.dataset.stages.stage import Stage
 from photomaker_core.dataset.tables import Table

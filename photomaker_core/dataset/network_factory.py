@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from photomaker_core.dataset.configuration import NetworkChoice
-from photomaker_core.dataset.networks import Captioner, FaceFinder, RegionScorer, Segmenter
+from photomaker_core.dataset.dataset_config import NetworkChoice
+from photomaker_core.dataset.stage_networks import Captioner, FaceFinder, RegionScorer, Segmenter
 from photomaker_core.errors import UserError
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from photomaker_core.dataset.configuration import DatasetConfig
 from photomaker_core.dataset.dataset_card import write_card
+from photomaker_core.dataset.dataset_config import DatasetConfig
 from photomaker_core.dataset.engines import BatchTask, run_tasks
-from photomaker_core.dataset.fetch.stage import fetch
+from photomaker_core.dataset.fetch.fetch_stage import fetch
 from photomaker_core.dataset.picture_store import PictureStore
-from photomaker_core.dataset.report.page import write_report
+from photomaker_core.dataset.report.report_page import write_report
 from photomaker_core.dataset.shard_index import write_index
 from photomaker_core.dataset.stage_factory import SHARDS_FOLDER, STAGES, picture_store, settings_of
 from photomaker_core.dataset.tables import Table, group_by_person

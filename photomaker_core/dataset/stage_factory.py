@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from photomaker_core.dataset import network_factory
-from photomaker_core.dataset.configuration import DatasetConfig, plain
+from photomaker_core.dataset.dataset_config import DatasetConfig, plain
 from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.stages.caption import CaptionStage
 from photomaker_core.dataset.stages.crop import CropStage

@@ -1,1 +1,1 @@
-"""Networks behind the protocols of :mod:`photomaker_core.dataset.networks`, one module a family."""
+"""Networks behind the protocols of :mod:`photomaker_core.dataset.stage_networks`, one module a family."""

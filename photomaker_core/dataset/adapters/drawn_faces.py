@@ -78,7 +78,7 @@ def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class DrawnFaces:
-    """Finds and embeds the faces of drawn people; a :class:`~photomaker_core.dataset.networks.FaceFinder`."""
+    """Finds and embeds the faces of drawn people; a :class:`~photomaker_core.dataset.stage_networks.FaceFinder`."""
 
     same_person_mean = SAME_PERSON_MEAN
     same_person_deviation = SAME_PERSON_DEVIATION

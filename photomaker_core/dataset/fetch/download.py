@@ -13,7 +13,7 @@ from urllib.robotparser import RobotFileParser
 import aiohttp
 from yarl import URL
 
-from photomaker_core.dataset.configuration import DownloadConfig
+from photomaker_core.dataset.dataset_config import DownloadConfig
 from photomaker_core.dataset.fetch.addresses import PRIVATE, PublicResolver, is_public
 from photomaker_core.dataset.fetch.candidate import TOO_LARGE, RefusedError
 

@@ -7,9 +7,9 @@ from random import Random
 from typing import Final
 
 from photomaker_core.dataset.class_words import find_class_words, singularise
-from photomaker_core.dataset.networks import Captioner
 from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.rows import PictureRow
+from photomaker_core.dataset.stage_networks import Captioner
 from photomaker_core.dataset.stages.stage import each_picture
 
 NAME: Final = "caption"

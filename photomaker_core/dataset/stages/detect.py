@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from photomaker_core.dataset.networks import FaceFinder
 from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.rows import PictureRow
 from photomaker_core.dataset.rules import is_face_large_enough
+from photomaker_core.dataset.stage_networks import FaceFinder
 from photomaker_core.dataset.stages.stage import each_picture
 
 NAME: Final = "detect"

@@ -16,9 +16,9 @@ from photomaker_core.dataset.class_words import (
     subject,
     with_trigger,
 )
-from photomaker_core.dataset.networks import RegionScorer
 from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.rows import PictureRow
+from photomaker_core.dataset.stage_networks import RegionScorer
 
 NAME: Final = "mark"
 MASK_LABEL: Final = "person"

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from photomaker_core.dataset.networks import Segmenter
 from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.rows import PictureRow
 from photomaker_core.dataset.rules import best_mask
+from photomaker_core.dataset.stage_networks import Segmenter
 from photomaker_core.dataset.stages.crop import face_in_crop
 from photomaker_core.dataset.stages.stage import each_picture
 

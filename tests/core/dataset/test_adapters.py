@@ -32,7 +32,7 @@ from transformers import (
 from photomaker_core.dataset.adapters.clip_regions import ClipRegionScorer
 from photomaker_core.dataset.adapters.grabcut import GrabCutSegmenter
 from photomaker_core.dataset.adapters.mask2former import Mask2FormerSegmenter
-from photomaker_core.dataset.configuration import NetworkChoice
+from photomaker_core.dataset.dataset_config import NetworkChoice
 from photomaker_core.dataset.network_factory import captioner, face_finder, region_scorer, segmenter
 from photomaker_core.errors import ModelError, UserError
 from photomaker_core.nano.portrait_set import identity_number, scene_number

@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from photomaker_core.dataset.configuration import (
+from photomaker_core.dataset.dataset_config import (
     DatasetConfig,
     DownloadConfig,
     NetworkChoice,
@@ -26,7 +26,7 @@ from photomaker_core.dataset.configuration import (
     SourceConfig,
 )
 from photomaker_core.dataset.fetch.addresses import is_public
-from photomaker_core.dataset.fetch.stage import fetch
+from photomaker_core.dataset.fetch.fetch_stage import fetch
 from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.rows import PictureRow
 from photomaker_core.dataset.tables import Table

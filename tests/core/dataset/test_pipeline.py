@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from photomaker_core.cli import main as cli
-from photomaker_core.dataset.configuration import DatasetConfig, dataset_config, load_dataset_config
 from photomaker_core.dataset.corpus_scores import score_table, scores
+from photomaker_core.dataset.dataset_config import DatasetConfig, dataset_config, load_dataset_config
 from photomaker_core.dataset.drawn_corpus import draw_corpus, read_truth
 from photomaker_core.dataset.pipeline import ALL_STAGES, run, run_stage, table_of
 from photomaker_core.dataset.rows import PictureRow
@@ -148,7 +148,7 @@ def test_the_card_counts_and_warns(finished: DatasetConfig) -> None:
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     from photomaker_core.dataset.dataset_card import write_card
-    from photomaker_core.dataset.report.page import write_report
+    from photomaker_core.dataset.report.report_page import write_report
     from photomaker_core.dataset.tables import Table
 
     name = "</script><script>alert(1)</script>\u202e|`x`"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from photomaker_core.dataset.configuration import DatasetConfig, NetworkChoice, SourceConfig
+from photomaker_core.dataset.dataset_config import DatasetConfig, NetworkChoice, SourceConfig
 from photomaker_core.dataset.engines import BatchTask, run_tasks
 from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.tables import Table

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from photomaker_core.dataset.configuration import DatasetConfig, SourceConfig
+from photomaker_core.dataset.dataset_config import DatasetConfig, SourceConfig
 from photomaker_core.dataset.fetch.candidate import NAME, Candidate, RefusedError, taken
 from photomaker_core.dataset.fetch.download import Downloader, downloader
 from photomaker_core.dataset.fetch.sources import FolderSource, TarSource, UrlListSource

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from PIL import ImageDraw
 
-from photomaker_core.dataset.configuration import DatasetConfig
+from photomaker_core.dataset.dataset_config import DatasetConfig
 from photomaker_core.dataset.picture_store import BrokenPictureError, PictureStore
 from photomaker_core.dataset.report.counts import BINS, Counts, Histogram, count, short_reason
 from photomaker_core.dataset.rows import PictureRow
