@@ -19,7 +19,7 @@ Access = Literal["own", "member", "server"]
 """Why a user may draw an identity: it is theirs, or shared with them, or with the whole server."""
 
 Wanted = int | str | None
-"""Whom to draw: an identity by its number or its name; ``None`` is the user's default or the one they added last."""
+"""The person to draw: an identity by number or name; ``None`` is the user's default or the one they added last."""
 
 
 @dataclass(frozen=True, slots=True)

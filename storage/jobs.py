@@ -75,7 +75,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """How one picture was made, and its encoded bytes; ``thumbnail`` is a small JPEG."""
+    """The seed and settings of one new picture, and its encoded bytes; ``thumbnail`` is a small JPEG."""
 
     seed: int
     settings: dict[str, Any]
@@ -114,12 +114,12 @@ class JobStore:
         return _record(job)
 
     async def unfinished(self) -> list[JobRecord]:
-        """What was accepted and has not ended, oldest first: the jobs to resume after a restart."""
+        """The accepted jobs that have not ended, oldest first: those to resume after a restart."""
         async with self._database.reading() as session:
             return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.state.in_(_OPEN)))]
 
     async def undelivered(self) -> list[JobRecord]:
-        """What has ended without its member knowing, oldest first."""
+        """The ended jobs that their members have not been told of, oldest first."""
         async with self._database.reading() as session:
             return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.awaits_delivery))]
 
@@ -144,7 +144,7 @@ class JobStore:
             return [PastJob(_record(job), thumbnail) for job, thumbnail in await session.execute(query)]
 
     async def counts(self) -> dict[str, int]:
-        """How many jobs there are in each state."""
+        """The number of jobs in each state."""
         async with self._database.reading() as session:
             return dict((await session.execute(select(Job.state, func.count()).group_by(Job.state))).tuples().all())
 

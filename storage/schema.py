@@ -19,7 +19,7 @@ _ADVISORY_KEY: Final = 0x736368656D61  # "schema"
 
 
 async def is_current(connection: AsyncConnection) -> bool:
-    """Whether the tables are those of this version."""
+    """True where the tables are those of this version."""
     found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     await connection.rollback()
     return found == ScriptDirectory.from_config(_config()).get_current_head()

@@ -113,7 +113,7 @@ def shared_options(command: F) -> F:
 
 
 def person_in(value: str | None) -> Wanted:
-    """Whom the value of an option with suggested people means: a suggestion's identity by number, else a name."""
+    """The person that an option's value means: the number of a suggested identity, else a name."""
     numbered = None if value is None else _NUMBERED.fullmatch(value)
     return value if numbered is None else int(numbered[1])
 

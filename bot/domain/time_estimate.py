@@ -1,4 +1,4 @@
-"""How fast steps go, as measured, and so how long a job will take. Called by the job service."""
+"""Estimates of the time that a job will take, from the measured speed of its steps. Called by the job service."""
 
 from __future__ import annotations
 

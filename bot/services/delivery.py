@@ -43,7 +43,7 @@ _LAST_SHRINKING = 0.95
 
 
 class Next(Enum):
-    """What to do after an attempt that failed."""
+    """The next action after an attempt that failed."""
 
     AGAIN = auto()
     ELSEWHERE = auto()
@@ -200,7 +200,7 @@ async def _insistently(work: Callable[[], Awaitable[T]], job_id: int) -> T:
 
 
 def what_next(error: Exception, *, is_reply: bool) -> Next:
-    """What an attempt's failure asks for; ``is_reply`` where it was the edit of an interaction's reply."""
+    """Choose the next action from a failure; ``is_reply`` is true where an interaction's reply was edited."""
     if not isinstance(error, discord.HTTPException):
         return Next.AGAIN
     if error.status == 413 or error.code == _TOO_LARGE:
@@ -210,7 +210,7 @@ def what_next(error: Exception, *, is_reply: bool) -> Next:
 
 
 def retry_after_s(error: Exception) -> float:
-    """How long Discord asks to wait; 0 where it says nothing."""
+    """The seconds that Discord asks to wait; 0 where it names none."""
     if isinstance(error, discord.RateLimited):
         return error.retry_after
     if isinstance(error, discord.HTTPException):

@@ -1,4 +1,4 @@
-"""What a job says on Discord, one request at a time: an edit of the reply to its interaction, or a message of its own.
+"""A job's messages on Discord, one request at a time: an edit of the reply to its interaction, or a message of its own.
 
 Requests that are repeated show nothing twice: an edit is the same edit again, and a new message carries a nonce that
 Discord enforces for some minutes; after that, the message is looked for before it is sent.
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
 _LOOKED_THROUGH = 500
 CONNECTION_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, discord.RateLimited)
-"""What a request raises, besides an answer of Discord's, where it may or may not have arrived."""
+"""Errors of a request that got no answer from Discord; the request may or may not have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be said."""
+    """The content of one message: text, files and controls."""
 
     content: str
     files: tuple[Attached, ...] = ()

@@ -25,7 +25,7 @@ from storage import JobStore, NotFoundError, StorageError
 log = logging.getLogger(__name__)
 
 BEGIN_PATIENCE_S: Final = 240.0
-"""How long the GPU thread waits for an answer, however slow the machine is; less than a step may take."""
+"""The longest wait of the GPU thread for an answer, even on a slow machine; shorter than a step may take."""
 
 DATABASE_PATIENCE_S: Final = 60.0
 _RETRY_S: Final = 1.0

@@ -59,7 +59,7 @@ _KILLS: Final = "Drawing this has stopped me three times, so I do not try it aga
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What a job's message offers its readers: makers of fresh views, while it is drawn and when it is done."""
+    """The controls of a job's message: makers of fresh views, while the job is drawn and when it is done."""
 
     running: Callable[[], discord.ui.View]
     done: Callable[[DrawRequest], discord.ui.View]

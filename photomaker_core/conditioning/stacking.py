@@ -137,7 +137,7 @@ def blend_stacks(stacks: Sequence[Tensor], weights: Sequence[float], max_photos:
 
 
 def _apportion(shares: list[float], places: int) -> list[int]:
-    """Whole numbers that sum to ``places``: one each, the rest by largest remainder."""
+    """Split ``places`` into integers that sum to it: at least one each, the rest by largest remainder."""
     ideal = [share * places for share in shares]
     counts = [max(1, int(value)) for value in ideal]
     while sum(counts) > places:

@@ -109,7 +109,7 @@ def _table(counted: Counter[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """What a stranger wrote, harmless in a Markdown table: no markup, no direction marks."""
+    """Make a stranger's text harmless in a Markdown table: no markup, no direction marks."""
     plain = "".join(char if char.isprintable() else " " for char in text)[:120]
     for mark in "\\`*_[]<>|":
         plain = plain.replace(mark, f"\\{mark}")

@@ -1,4 +1,4 @@
-"""What ``photomaker dataset`` does, as one YAML file says it."""
+"""The configuration of ``photomaker dataset``, given by one YAML file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ ENGINES: Final = ("local", "ray")
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """Where candidate pictures come from: exactly one of ``folder``, ``tars`` and ``urls``.
+    """The source of candidate pictures: exactly one of ``folder``, ``tars`` and ``urls``.
 
-    ``licence`` is what holds for pictures of which the source says nothing.
+    ``licence`` is the licence of pictures for which the source gives none.
     """
 
     folder: str | None = None
@@ -43,7 +43,7 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class DownloadConfig:
-    """How URLs are fetched. ``private_addresses`` lifts the refusal of loopback and private networks; tests need it."""
+    """Settings for downloads. ``private_addresses`` allows loopback and private networks, which tests need."""
 
     concurrency: int = 16
     per_host: int = 2

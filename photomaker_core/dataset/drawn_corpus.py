@@ -41,10 +41,10 @@ _KEPT_KINDS: Final = frozenset({"alone", "with others"})
 
 @dataclass(frozen=True, slots=True)
 class DrawnPicture:
-    """What is true of one picture. Boxes are (left, top, right, bottom) in its pixels.
+    """The truth about one picture. Boxes are (left, top, right, bottom) in its pixels.
 
     ``face`` is the face of the person whose name the folder has; ``others`` are all other faces. ``copy_of`` names the
-    picture that a near-duplicate repeats. ``belongs`` is whether a perfect pipeline keeps it.
+    picture that a near-duplicate repeats. ``belongs`` is true where a perfect pipeline keeps it.
     """
 
     person: str
@@ -113,7 +113,7 @@ def draw_person(folder: Path, number: int, pictures: int) -> list[DrawnPicture]:
 
 
 def read_truth(folder: Path) -> dict[str, DrawnPicture]:
-    """What is true of each picture, by its path below :data:`PICTURES_FOLDER`."""
+    """Read the truth about each picture, by its path below :data:`PICTURES_FOLDER`."""
     rows = (json.loads(line) for line in (folder / TRUTH_FILE).read_text().splitlines())
     pictures = (
         DrawnPicture(

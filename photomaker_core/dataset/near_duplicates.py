@@ -25,7 +25,7 @@ def difference_hash(picture: Image.Image) -> int:
 
 
 def hash_distance(first: int, second: int) -> int:
-    """How many of the 64 bits differ."""
+    """The number of bits, of 64, that differ."""
     return (first ^ second).bit_count()
 
 

@@ -28,7 +28,7 @@ _TABLES_FOLDER: Final = "tables"
 
 
 class Progress(Protocol):
-    """Who watches a run."""
+    """An observer of a run."""
 
     def begin(self, stage: str, total: int | None, done: int) -> None:
         """A stage starts, with ``done`` of ``total`` pictures already there; ``None``: nobody knows how many come."""
@@ -61,7 +61,7 @@ def run_stage(config: DatasetConfig, name: str, progress: Progress) -> None:
 
 
 def table_of(config: DatasetConfig, stage: str) -> Table:
-    """Where a stage's rows lie."""
+    """The table that holds a stage's rows."""
     return Table(config.folder / _TABLES_FOLDER / stage)
 
 

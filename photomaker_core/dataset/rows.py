@@ -17,7 +17,7 @@ from photomaker_core.models.face_recognition import Face
 
 @dataclass(frozen=True, slots=True)
 class PictureRow:
-    """What is known of one picture so far; ``None`` or empty is what no stage has found yet.
+    """The facts known about one picture so far; a fact that no stage has found yet is ``None`` or empty.
 
     ``person`` is the name as the source gives it, ``source`` its path or URL, ``picture`` the content's SHA-256 under
     which the file lies in the store. ``face`` is the index into ``faces`` of the group's person and ``distance`` the

@@ -17,12 +17,15 @@ MIN_FACE_SHARE: Final = 0.1
 
 
 def is_large_enough(width: int, height: int, min_side_px: int = MIN_SIDE_PX) -> bool:
-    """Whether the shortest side has ``min_side_px`` pixels ("drop images whose shortest side is below 512")."""
+    """True where the shortest side has at least ``min_side_px`` pixels.
+
+    The paper: "drop images whose shortest side is below 512".
+    """
     return min(width, height) >= min_side_px
 
 
 def is_face_large_enough(face: Box, min_face_px: int = MIN_FACE_PX) -> bool:
-    """Whether the face box is at least ``min_face_px`` x ``min_face_px`` ("smaller than 256 x 256 are filtered")."""
+    """True where the face box is at least ``min_face_px`` x ``min_face_px`` ("smaller than 256 x 256 are filtered")."""
     left, top, right, bottom = face
     return right - left >= min_face_px and bottom - top >= min_face_px
 

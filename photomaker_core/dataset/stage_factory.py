@@ -56,7 +56,7 @@ def build_stage(name: str, config: DatasetConfig) -> Stage:
 
 
 def settings_of(name: str, config: DatasetConfig) -> dict[str, Any]:
-    """What a stage's result depends on beside the table before it; part of the table's fingerprint."""
+    """The settings that change a stage's result, its input table aside; part of the table's fingerprint."""
     rules = plain(config.rules)
     keys = {
         "fetch": ("max_bytes", "min_side_px"),

@@ -1,4 +1,4 @@
-"""What the stages ask of networks; each role has adapters of its own module, chosen by the configuration."""
+"""Interfaces of the stages' networks; each role has adapters of its own module, chosen by the configuration."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RegionScorer(Protocol):
     """Compares a picture with texts, as CLIP does."""
 
     def region_similarities(self, region: Image.Image, phrases: Sequence[str]) -> list[float]:
-        """How well each phrase describes the picture, cosines in -1..1."""
+        """The similarity of each phrase to the picture, cosines in -1..1."""
 
     def label_similarities(self, words: Sequence[str], label: str) -> list[float]:
-        """How near each word is to ``label``, cosines in -1..1."""
+        """The similarity of each word to ``label``, cosines in -1..1."""

@@ -48,12 +48,12 @@ class Table:
 
     @property
     def fingerprint(self) -> str:
-        """What :meth:`begin` was given."""
+        """The fingerprint that :meth:`begin` was given."""
         return str(self._state().get("fingerprint", ""))
 
     @property
     def batch_count(self) -> int | None:
-        """How many batches the finished table has; ``None`` while it is being made."""
+        """The number of batches in the finished table; ``None`` while it is being made."""
         count = self._state().get("batches")
         return None if count is None else int(count)
 

@@ -65,7 +65,7 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Who is drawn, and what for: every method gets the same prompts and seeds."""
+    """The people and prompts to compare methods on: every method gets the same prompts and seeds."""
 
     people: Sequence[Person]
     prompts: Sequence[EvaluationPrompt]

@@ -25,7 +25,7 @@ def paired_cosine(one: Tensor, other: Tensor) -> float:
 
 
 def ranks_among(embeddings: Tensor, people: Tensor, own: Sequence[int]) -> list[int]:
-    """Where each picture's person stands among ``people`` [P, D], ordered by cosine; 0 is the nearest.
+    """The rank of each picture's person among ``people`` [P, D], ordered by cosine; 0 is the nearest.
 
     A row of NaN (no face was found) ranks last.
     """

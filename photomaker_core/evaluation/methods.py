@@ -102,7 +102,7 @@ class DreamBoothMethod:
 
 @dataclass(slots=True)
 class DrawnMethod:
-    """What the procedural people really look like with what a prompt wants: how well the judge can do at all."""
+    """True drawings of the procedural people, as a prompt asks: they show how well the judge can do at best."""
 
     name: str = "Real drawings"
 

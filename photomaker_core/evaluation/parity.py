@@ -44,7 +44,7 @@ _STYLE_NAME: Final = "style"
 
 @dataclass(frozen=True, slots=True)
 class GoldenFolders:
-    """Where cases, adapters, base and photos lie."""
+    """The folders of the cases, the adapters, the base model and the photos."""
 
     cases: Path
     adapters: Path

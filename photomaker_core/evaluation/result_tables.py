@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: figures as JSON, a Markdown table, and a sheet of pictures per method."""
+"""The files that an evaluation writes: figures as JSON, a Markdown table, and a sheet of pictures per method."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def markdown_table(results: Sequence[MethodResult]) -> str:
 
 
 def attribute_table(results: Sequence[MethodResult]) -> str:
-    """How often each asked attribute is there, one row a method."""
+    """A Markdown table of how often each asked attribute is there, one row a method."""
     columns = list(dict.fromkeys(name for result in results for name in result.by_attribute))
     lines = [f"| Method | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for result in results:
@@ -70,7 +70,7 @@ def contact_sheet(result: MethodResult, people: Sequence[Person], path: Path) ->
 
 
 def plot_trade(results: Sequence[tuple[float, MethodResult]], path: Path) -> None:
-    """How the style strength, in percent, trades identity for text; needs matplotlib, and draws nothing without."""
+    """Plot identity and text scores by style strength, in percent; without matplotlib, nothing is drawn."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -71,7 +71,7 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def counts(self, tensor: Tensor) -> bool:
-        """Whether a new tensor is counted; every one is."""
+        """True where a new tensor is counted; here every one is."""
         return True
 
     def _count(self, storage: torch.UntypedStorage) -> None:

@@ -71,7 +71,7 @@ class DlibFaces:
 
     @property
     def width(self) -> int:
-        """How many numbers an embedding has."""
+        """The number of values in an embedding."""
         return _WIDTH
 
     def embed(self, photo: Image.Image) -> Tensor:
@@ -164,7 +164,7 @@ def photos_of_others(photos: Sequence[Image.Image], detector: str = "hog") -> li
 
 
 def is_installed() -> bool:
-    """Whether dlib and its weights are there."""
+    """True where dlib and its weights are installed."""
     return all(importlib.util.find_spec(name) is not None for name in ("dlib", "face_recognition_models"))
 
 

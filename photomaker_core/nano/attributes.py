@@ -1,4 +1,4 @@
-"""What can be told from a portrait: named attributes with a closed set of values each.
+"""The named attributes that a portrait shows, each with a closed set of values.
 
 The portrait judge learns them, and the evaluation's prompts ask for them.
 """

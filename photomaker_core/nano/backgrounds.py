@@ -1,4 +1,4 @@
-"""What stands behind drawn people: plain colours and places. Called by the portraits."""
+"""The backgrounds of drawn people: plain colours and places. Called by the portraits."""
 
 from __future__ import annotations
 

@@ -45,7 +45,10 @@ class Canvas:
         self._zoom, self._cosine, self._sine, self._centre = 1.0, 1.0, 0.0, HEAD_CENTRE
 
     def begin_person(self, centre: Point, zoom: float, tilt_deg: float) -> None:
-        """What follows belongs to the next person, whose head is at ``centre`` (pixels) and ``zoom`` times as large."""
+        """Begin the next person, to whom all later shapes belong.
+
+        The head is at ``centre`` (pixels) and ``zoom`` times as large.
+        """
         self._masks.append(Image.new("L", self._image.size))
         self._mask_draw = ImageDraw.Draw(self._masks[-1])
         self._centre, self._zoom = centre, zoom

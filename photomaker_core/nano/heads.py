@@ -26,7 +26,7 @@ class Head:
         self.line_colour = shade(skin, 0.62)
 
     def x(self, value: float) -> float:
-        """Where a feature at ``value`` lands when the head is turned."""
+        """The x coordinate of a feature at ``value`` when the head is turned."""
         depth = max(0.0, 1 - (value / (self.rx * 1.15)) ** 2)
         return value + self.scene.turn * 8 * math.sqrt(depth)
 

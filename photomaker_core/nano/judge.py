@@ -33,7 +33,7 @@ _TEXT_LENGTH: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class PictureFeatures:
-    """What the judge sees in N pictures: ``stages``, one [N, C, h, w] per resolution, and ``pooled`` [N, 256]."""
+    """The judge's features of N pictures: ``stages``, one [N, C, h, w] per resolution, and ``pooled`` [N, 256]."""
 
     stages: tuple[Tensor, ...]
     pooled: Tensor

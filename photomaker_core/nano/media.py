@@ -1,4 +1,4 @@
-"""What a drawn picture is made with: pencil, sepia print, brush. Called by the portraits."""
+"""The media of drawn pictures: pencil, sepia print, brush. Called by the portraits."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def portrait_set(work: Path, identities: int, pictures: int, first_identity: int
 
 
 def is_drawn(work: Path, identities: int, pictures: int, first_identity: int = 0) -> bool:
-    """Whether :func:`portrait_set` has only to load the set."""
+    """True where the set is drawn already, so that :func:`portrait_set` only loads it."""
     return (_folder(work, identities, pictures, first_identity) / _FINISHED).exists()
 
 

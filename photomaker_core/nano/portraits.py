@@ -71,7 +71,7 @@ def draw_people(identity: Identity, scene: Scene) -> tuple[Image.Image, list[Dra
 
 
 def face_ellipse(scene: Scene) -> FaceEllipse:
-    """Where the person's face is."""
+    """The ellipse of the person's face."""
     (x, y), zoom = _head(scene, 1 + len(scene.companions))
     return FaceEllipse(x + 5 * scene.turn * zoom, y + 6 * zoom, FACE_RADII_PX[0] * zoom, FACE_RADII_PX[1] * zoom)
 
@@ -87,7 +87,7 @@ def _cast(identity: Identity, scene: Scene) -> list[tuple[Identity, Scene]]:
 
 
 def _head(scene: Scene, people: int) -> tuple[Point, float]:
-    """Where the head's centre is, and how large it is drawn."""
+    """The head's centre in pixels, and the factor of its size."""
     if people == 1:
         (x, y), zoom = _HEADS[scene.framing]
     else:

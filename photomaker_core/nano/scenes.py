@@ -1,4 +1,4 @@
-"""Who and what a drawn picture shows: the values that a person and a scene can have, and how they are drawn at random.
+"""The people and scenes of drawn pictures: the values that each can have, and the random choice among them.
 
 An :class:`Identity` is what stays the same about a person in every picture; a :class:`Scene` is what changes from
 picture to picture.
@@ -68,7 +68,7 @@ MEDIA: Final = ("photo", "sketch", "sepia", "painting")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What stays the same about a person. Fractions are in 0..1 unless said otherwise."""
+    """The features of a person that stay the same. Fractions are in 0..1 unless said otherwise."""
 
     sex: str
     age: str
@@ -101,7 +101,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What changes from picture to picture. ``background`` is a colour name or a place.
+    """The features that change from picture to picture. ``background`` is a colour name or a place.
 
     ``companions`` stand beside the person, who is at place ``place`` from the left; background, medium and framing
     are those of the person's own scene.
@@ -128,7 +128,7 @@ class Scene:
 
     @property
     def is_id_photo(self) -> bool:
-        """Whether the picture shows one person as they are, in colour and large enough to be known by."""
+        """True where the picture shows one person as they are, in colour and large enough to be known by."""
         return self.medium == "photo" and self.dyed_hair is None and self.framing != "full" and not self.companions
 
 

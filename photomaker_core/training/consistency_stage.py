@@ -117,7 +117,7 @@ class ConsistencyStage:
         return signal * clean + spread * noise
 
     def _clean_and_noise(self, noisy: Tensor, timesteps: Tensor, text: TextEmbedding) -> tuple[Tensor, Tensor]:
-        """What the UNet takes for the clean latents and for the noise in ``noisy``."""
+        """The clean latents and the noise in ``noisy``, both as the UNet predicts them."""
         predicted = predict(self._pipeline.unet, noisy, timesteps, text, self._pictures.side_px).float()
         signal, spread = self._signal_and_spread(timesteps)
         if self._noise.config.prediction_type == "v_prediction":

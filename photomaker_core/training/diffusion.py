@@ -16,7 +16,7 @@ from photomaker_core.models.text_encoders import TextEmbedding
 
 @dataclass(frozen=True, slots=True)
 class DiffusionObjective:
-    """What the UNet learns to predict, and how much each timestep counts.
+    """The training objective of the UNet: its target, and the weight of each timestep.
 
     ``snr_gamma``: min-SNR weighting (Hang et al. 2023); ``None`` weighs all timesteps alike. A share ``focus`` of the
     timesteps is drawn from ``focus_range`` alone.

@@ -100,7 +100,7 @@ class DrawnPictures:
         return torch.where(distance < 1, weight, 1.0).unsqueeze(1)
 
     def person_masks(self, examples: list[Example], side: int) -> Tensor:
-        """How much of each cell the person covers, [N, 1, side, side] in 0..1."""
+        """The share of each cell that the person covers, [N, 1, side, side] in 0..1."""
         masks = self._masks[self._at(examples)].unsqueeze(1).float()
         return functional.interpolate(masks, (side, side), mode="area")
 

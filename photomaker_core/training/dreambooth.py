@@ -35,7 +35,7 @@ _PRIOR_BATCH: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class DreamBooth:
-    """How one person is learned.
+    """The settings of the training on one person.
 
     ``lora_rank`` of ``None`` trains the whole UNet. ``prior_pictures`` are drawn by the base beforehand from the
     class word alone and keep it from forgetting; ``prior_weight`` is their share of the loss (the paper's lambda).

@@ -1,4 +1,4 @@
-"""What the stages that train a LoRA share: where it lies, and how it is written in the form that diffusers loads."""
+"""Functions of the stages that train a LoRA: add it to layers, and write it in the form that diffusers loads."""
 
 from __future__ import annotations
 

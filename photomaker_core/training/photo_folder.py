@@ -72,7 +72,7 @@ class FolderPictures:
 
     @property
     def left_out(self) -> int:
-        """How many pictures have proved unusable so far."""
+        """The number of pictures that have proved unusable so far."""
         return len(self._left_out)
 
     def random_examples(self, count: int, rng: Random) -> list[Example]:

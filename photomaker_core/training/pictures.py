@@ -1,4 +1,4 @@
-"""What the PhotoMaker stage needs of a dataset: targets with captions and masks, and ID photos of the same person."""
+"""The datasets of the PhotoMaker stage: targets with captions and masks, and ID photos of the same person."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class TrainingPictures(Protocol):
         """Person masks at the latents' resolution, [B, 1, h, w] in 0..1."""
 
     def loss_weights(self, examples: list[Example]) -> Tensor:
-        """How much the loss counts at each place, [B, 1, h, w], above 0; ones where the set makes no difference."""
+        """The weight of the loss at each place, [B, 1, h, w], above 0; ones where the set makes no difference."""
 
     def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
         """One to ``most`` photos of the same person other than ``example``."""

@@ -42,7 +42,7 @@ class TrainingError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """How long and how to train.
+    """The length and the settings of a training run.
 
     A step takes ``batch_size`` x ``gradient_accumulation`` pictures in each process. ``mixed_precision`` is
     ``no`` or ``bf16``. Samples are drawn every ``sample_every`` steps and after the last; 0 draws none. With
@@ -74,12 +74,12 @@ class LoopSettings:
             raise UserError(f"loop.schedule is {self.schedule!r}; it must be one of {', '.join(_SCHEDULES)}.")
 
     def progress(self, step: int, seconds: float) -> float:
-        """How much of the run is over after ``step`` steps in ``seconds``, 0..1."""
+        """The share of the run that is over after ``step`` steps in ``seconds``, 0..1."""
         spent = seconds / self.most_seconds if self.most_seconds else 0.0
         return min(1.0, max(step / self.steps, spent))
 
     def learning_rate_factor(self, step: int, progress: float) -> float:
-        """What a group's learning rate is multiplied by in the step numbered ``step`` from 0."""
+        """The factor of a group's learning rate in the step numbered ``step`` from 0."""
         warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         return warmup * _SCHEDULES[self.schedule](progress)
 
@@ -93,7 +93,7 @@ class ParameterGroup:
 
 
 class Stage(Protocol):
-    """What one kind of training adds to the loop."""
+    """The part of one kind of training that the loop calls."""
 
     def parameter_groups(self) -> list[ParameterGroup]: ...
 
@@ -176,7 +176,7 @@ def train(stage: Stage, settings: LoopSettings, folder: Path) -> None:
 
 
 def completed_steps(folder: Path) -> int:
-    """How many steps the checkpoint in ``folder`` has done; 0 without one. Reads nothing else of it."""
+    """The number of steps that the checkpoint in ``folder`` has done; 0 without one. Reads nothing else of it."""
     path = folder / CHECKPOINT_FILE
     return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"]) if path.exists() else 0
 

@@ -66,7 +66,7 @@ class DrawnRegionScorer:
 
 @torch.no_grad()
 def class_word_features(judge: PortraitJudge, portraits: Sequence[Image.Image]) -> Tensor:
-    """What class words are read from, [N, 640]: the judge's pooled features, and the means of its last two stages."""
+    """Features that tell class words, [N, 640]: the judge's pooled features, and the means of its last two stages."""
     seen = judge.features(judge_pixels(portraits))
     return torch.cat([seen.pooled, *(stage.mean((2, 3)) for stage in seen.stages[-2:])], dim=1)
 

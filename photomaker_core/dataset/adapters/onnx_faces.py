@@ -27,7 +27,7 @@ _FACE_SIDE_PX: Final = 112
 _LANDMARKS: Final = np.asarray(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-"""Where eyes, nose and corners of the mouth lie in the 112 x 112 face that ArcFace takes (Deng et al. 2019)."""
+"""The eyes, nose and corners of the mouth in the 112 x 112 face that ArcFace takes (Deng et al. 2019)."""
 _SAME_PERSON_MEAN: Final = 1.0
 _SAME_PERSON_DEVIATION: Final = 0.12
 

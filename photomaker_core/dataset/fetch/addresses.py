@@ -15,7 +15,7 @@ PRIVATE: Final = "a private or local address"
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the open internet; IPv4 inside IPv6 counts as what it stands for."""
+    """True where an IP address belongs to the open internet; IPv4 inside IPv6 counts as that IPv4 address."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

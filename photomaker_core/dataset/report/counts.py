@@ -1,4 +1,4 @@
-"""What the report and the dataset card count, in one pass over a table with little memory."""
+"""Counts for the report and the dataset card, made in one pass over a table with little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage is, and how one that looks at single pictures treats a batch."""
+"""The protocol of a stage, and the loop over a batch for stages that look at single pictures."""
 
 from __future__ import annotations
 
