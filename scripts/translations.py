@@ -50,7 +50,7 @@ _MEMBERS_ERRORS = {
     "StorageError",
     "WorkerError",
 }
-_ONLY_OPERATORS_SEE = ("training", "evaluation", "benchmark", "cli", "cli.py", "demo.py", "sdxl_config.py")
+_ONLY_OPERATORS_SEE = ("dataset", "training", "evaluation", "benchmark", "cli", "cli.py", "demo.py", "sdxl_config.py")
 _LABELS = {"label", "placeholder"}
 
 

@@ -78,7 +78,9 @@ class DlibFaces:
         """The embedding [128] of the largest face; raises :class:`PhotoError` when there is no face."""
         face = self.largest(photo)
         if face is None:
-            raise PhotoError("There is no face to be found in this photo.")
+            raise PhotoError(
+                "There is no face to be found in this photo. Choose one in which the face is in plain view."
+            )
         return torch.from_numpy(face.embedding)
 
     def crop(self, photo: Image.Image) -> Image.Image | None:
