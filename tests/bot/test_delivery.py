@@ -312,7 +312,8 @@ async def test_who_is_forgotten_gets_no_more_pictures(
     await server.add(server.ada, "newton")
     faults.at("PATCH", REPLY, answer(503), saying=PICTURE, times=1_000_000)
     await server.ada.slash(server.channel, "imagine", prompt="a man img")
-    await until(lambda: last_job(tmp_path)[1] == "drawn")
+    await until(lambda: faults.met)
+    assert last_job(tmp_path)[1] == "drawn"
     faults.clear()
     shown = await server.ada.slash(server.channel, "privacy delete")
     assert shown.response is not None
