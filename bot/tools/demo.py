@@ -81,7 +81,7 @@ async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browse
                 if open_browser:
                     await asyncio.to_thread(_open_browser, url)
                 publication = Publication(preview, channel)
-                publishing = asyncio.create_task(publication.keep_current(lambda: bot.jobs.open_count > 0))
+                publishing = asyncio.create_task(publication.keep_current())
                 try:
                     await preview.wait_closed()
                 finally:

@@ -1,4 +1,4 @@
-"""Publishes the demo's page while jobs run, and never while a visitor's action is under way. Called by the demo.
+"""Publishes the demo's page when something has changed, and never while a visitor's action is under way.
 
 SimCord publishes the page after a member's action only. It binds an action to the publication that the visitor saw and
 refuses one that comes together with another operation: a click that met a publication of ours was lost.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -29,21 +29,16 @@ class Publication:
         self._act, self._page_of = page_server._action, page_server._get_page
         page_server._action = self._act_in_turn
 
-    async def keep_current(self, is_busy: Callable[[], bool]) -> None:
-        """Publish whenever the channel's messages have changed, for as long as something is being drawn."""
+    async def keep_current(self) -> None:
+        """Publish whenever the channel's messages have changed; ends when it is cancelled."""
         shown = self._messages()
-        was_busy = False
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            busy = is_busy()
-            if not (busy or was_busy):
-                continue
-            was_busy = busy
             async with self._turn:
                 seen = self._messages()
                 if seen != shown:
                     await self._publish()
-                    shown = self._messages()
+                    shown = seen
 
     async def _publish(self) -> None:
         from simcord import SetupError
