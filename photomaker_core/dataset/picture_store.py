@@ -14,10 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from photomaker_core.images.photo_decoding import DAMAGE_ERRORS, upright_turn
 
 MAX_PIXELS: Final = 100_000_000
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_ON_ITS_SIDE: Final = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
 
 
 class BrokenPictureError(Exception):
@@ -64,8 +72,7 @@ class PictureStore:
 def picture_size(content: bytes) -> tuple[int, int]:
     """Width and height of the upright picture from its header alone; raises :class:`BrokenPictureError`."""
     with _opened(content) as picture:
-        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return (picture.height, picture.width) if turned else picture.size
+        return (picture.height, picture.width) if upright_turn(picture) in _ON_ITS_SIDE else picture.size
 
 
 def open_picture(content: bytes) -> Image.Image:
@@ -76,15 +83,16 @@ def open_picture(content: bytes) -> Image.Image:
     """
     with _opened(content) as picture:
         try:
+            turn = upright_turn(picture)
             picture.load()
-            upright = ImageOps.exif_transpose(picture)
+            upright = picture if turn is None else picture.transpose(turn)
             if upright.has_transparency_data:
                 layered = upright.convert("RGBA")
                 return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
             return upright.convert("RGB")
         except Image.DecompressionBombError as error:
             raise BrokenPictureError("too many pixels") from error
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except DAMAGE_ERRORS as error:
             raise BrokenPictureError("damaged or cut off") from error
 
 

@@ -145,7 +145,7 @@ def _decoded(content: bytes, name: str) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(drawn), formats=[one for one in _FORMATS if one in Image.OPEN])
         _check_work(picture, drawn, name)
-        turn = _TURNS.get(_orientation(picture))
+        turn = upright_turn(picture)
         _check_sides(picture.size if turn not in _ON_THEIR_SIDE else picture.size[::-1], name)
         profile = png_profile or picture.info.get("icc_profile")
         picture.draft(None, (2 * MAX_STORED_SIDE_PX, 2 * MAX_STORED_SIDE_PX))
@@ -160,14 +160,14 @@ def _decoded(content: bytes, name: str) -> Image.Image:
         ) from error
     except MemoryError as error:
         raise PhotoError("{name} needs too much memory. Please upload a smaller copy.", name=name) from error
-    except _DAMAGE as error:
+    except DAMAGE_ERRORS as error:
         raise PhotoError("{name} is damaged or cut off. Please upload it again.", name=name) from error
     plain = small if turn is None else small.transpose(turn)
     plain.info = {}
     return plain
 
 
-_DAMAGE: Final = (
+DAMAGE_ERRORS: Final = (
     OSError,
     SyntaxError,
     ValueError,
@@ -212,6 +212,11 @@ def _check_sides(size: tuple[int, int], name: str) -> None:
         )
 
 
+def upright_turn(picture: Image.Image) -> Image.Transpose | None:
+    """The transposition that turns an opened picture upright; ``None`` for one that is. Ask before it is loaded."""
+    return _TURNS.get(_orientation(picture))
+
+
 def _orientation(picture: Image.Image) -> int:
     """The one number of the EXIF data that is used; damage anywhere in it means upright."""
     try:
@@ -220,7 +225,7 @@ def _orientation(picture: Image.Image) -> int:
         # A TIFF turns itself by its tags while it loads, and fails with those that are damaged.
         for tag in list(exif):
             del exif[tag]
-    except _DAMAGE:
+    except DAMAGE_ERRORS:
         return 1
     return orientation if isinstance(orientation, int) else 1
 

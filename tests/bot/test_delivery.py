@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,7 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from storage import JobStore
 from tests.support import uploads
 from tests.support.faults import GONE, LATER, Fault, Faults, answer
-from tests.support.server import Server, rows, settings
+from tests.support.server import Server, rows, settings, until
 
 REPLY = "/webhooks/*/messages/*"
 PICTURE = "picture-"
@@ -60,11 +59,6 @@ def assert_delivered_once(server: Server, folder: Path, what: str) -> None:
     assert len(posted(server, job_id)) == 1, what
     assert rows(folder, "SELECT count(*) FROM results WHERE picture IS NOT NULL") == [(0,)], what
     assert rows(folder, "SELECT count(*) FROM jobs WHERE interaction_token IS NOT NULL OR awaits_delivery") == [(0,)]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for is a row or a message
-        await asyncio.sleep(0.02)
 
 
 async def draw(server: Server) -> None:

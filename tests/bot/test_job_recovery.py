@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,9 @@ from photomaker_core.sampling.generation import Generation
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.runner import ImageJob, Runner
 from tests.support.gpu_faults import FaultySteps, SlowLoad
-from tests.support.server import FICTION, Server, rows, says, settings, upload
+from tests.support.server import FICTION, Server, rows, says, settings, until, upload
 
 LENNA = {"name": "lenna", "consent": FICTION, "photo1": upload(5)}
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for is a row or a message
-        await asyncio.sleep(0.02)
 
 
 async def accepted(server: Server, count: int = 1, **options: object) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,9 @@ def rows(folder: Path, query: str, *values: object) -> list[tuple[object, ...]]:
             return connection.execute(query, values).fetchall()
     finally:
         connection.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a row or a message that nothing announces."""
+    while not condition():  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0.02)
