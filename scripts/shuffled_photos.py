@@ -17,9 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from photomaker_core.dataset.picture_store import open_picture
 from photomaker_core.dataset.rows import PictureRow
 from photomaker_core.dataset.stages.verify import OTHER_PERSON, VerifyStage
+from photomaker_core.images.picture_reading import read_picture
 from photomaker_core.models.face_recognition import DlibFaces, Face
 from photomaker_core.models.face_verification import DEFAULT_FACTOR, literal_outliers
 
@@ -41,7 +41,7 @@ def main() -> None:
     """Print one line a shuffle, and the totals."""
     finder = DlibFaces()
     photos = [
-        Photo(path, path.parent.name, tuple(finder.find(open_picture(path.read_bytes()))))
+        Photo(path, path.parent.name, tuple(finder.find(read_picture(path.read_bytes()))))
         for path in sorted(Path(sys.argv[1]).rglob("*"))
         if path.suffix.lower() in _SUFFIXES
     ]

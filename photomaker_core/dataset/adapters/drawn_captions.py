@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from random import Random
 from typing import Final
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file
-from torch import Tensor
 
+from photomaker_core.dataset.adapters.drawn_class_words import load_class_word_reader
 from photomaker_core.dataset.adapters.drawn_faces import DrawnFaces, portrait_around
-from photomaker_core.nano.judge import PortraitJudge, judge_pixels, load_judge
+from photomaker_core.nano.judge import judge_pixels, load_judge
 
 _WITHOUT_CLASS_WORD: Final = 0.2
-CLASS_WORD_WEIGHTS: Final = Path(__file__).parents[1] / "weights" / "drawn_class_words.safetensors"
-WORDS: Final = ("man", "woman", "boy", "girl")
 _JOINING: Final = ("next to", "with", "and", "beside")
 
 
@@ -25,9 +21,7 @@ class DrawnCaptioner:
     """Says who is in a picture from left to right and what they wear. One sentence in five names nobody."""
 
     def __init__(self) -> None:
-        self._judge, self._faces = load_judge(), DrawnFaces()
-        weights = load_file(CLASS_WORD_WEIGHTS)
-        self._weight, self._bias = weights["weight"].float(), weights["bias"].float()
+        self._judge, self._faces, self._class_words = load_judge(), DrawnFaces(), load_class_word_reader()
 
     @torch.no_grad()
     def caption(self, picture: Image.Image, rng: Random) -> str:
@@ -37,8 +31,7 @@ class DrawnCaptioner:
         read = self._judge.attributes(self._judge.features(judge_pixels(portraits)).pooled)
         if rng.random() < _WITHOUT_CLASS_WORD:
             return f"a portrait in front of a {read[0]['background']} wall"
-        scores = class_word_features(self._judge, portraits) @ self._weight.T + self._bias
-        words = [WORDS[index] for index in scores.argmax(-1).tolist()]
+        words = self._class_words.read(portraits)
         people = [_person(word, attributes, rng) for word, attributes in zip(words, read, strict=True)]
         return "a photo of " + f" {rng.choice(_JOINING)} ".join(people)
 
@@ -62,13 +55,6 @@ class DrawnRegionScorer:
     def label_similarities(self, words: Sequence[str], label: str) -> list[float]:
         """All the same: every class word of a drawn caption names a person."""
         return [1.0] * len(words)
-
-
-@torch.no_grad()
-def class_word_features(judge: PortraitJudge, portraits: Sequence[Image.Image]) -> Tensor:
-    """Features that tell class words, [N, 640]: the judge's pooled features, and the means of its last two stages."""
-    seen = judge.features(judge_pixels(portraits))
-    return torch.cat([seen.pooled, *(stage.mean((2, 3)) for stage in seen.stages[-2:])], dim=1)
 
 
 def _person(word: str, attributes: dict[str, str], rng: Random) -> str:

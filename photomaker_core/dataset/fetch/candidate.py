@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from photomaker_core.dataset.near_duplicates import difference_hash
-from photomaker_core.dataset.picture_store import BrokenPictureError, PictureStore, open_picture, picture_size
+from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.rows import PictureRow
 from photomaker_core.dataset.rules import is_large_enough
+from photomaker_core.images.picture_reading import UnreadablePictureError, read_picture
 
 NAME: Final = "fetch"
 SMALL_PICTURE: Final = "the shortest side is too small"
@@ -44,12 +45,14 @@ def taken(candidate: Candidate, content: bytes, store: PictureStore, max_bytes: 
         return row.drop(NAME, NO_NAME)
     if len(content) > max_bytes:
         return row.drop(NAME, TOO_LARGE)
+
+    def check_size(size: tuple[int, int]) -> None:
+        if not is_large_enough(*size, min_side_px):
+            raise RefusedError(SMALL_PICTURE)
+
     try:
-        width, height = picture_size(content)
-        if not is_large_enough(width, height, min_side_px):
-            return row.drop(NAME, SMALL_PICTURE)
-        picture = open_picture(content)
-    except BrokenPictureError as error:
+        picture = read_picture(content, check_size=check_size)
+    except (UnreadablePictureError, RefusedError) as error:
         return row.drop(NAME, str(error))
     return PictureRow(
         person=row.person,

@@ -18,11 +18,12 @@ from typing import Any, Final
 from PIL import ImageDraw
 
 from photomaker_core.dataset.dataset_config import DatasetConfig
-from photomaker_core.dataset.picture_store import BrokenPictureError, PictureStore
+from photomaker_core.dataset.picture_store import PictureStore
 from photomaker_core.dataset.report.counts import BINS, Counts, Histogram, count, short_reason
 from photomaker_core.dataset.rows import PictureRow
 from photomaker_core.dataset.stage_factory import picture_store
 from photomaker_core.dataset.tables import Table
+from photomaker_core.images.picture_reading import UnreadablePictureError
 
 REPORT_FILE: Final = "report.html"
 MOST_PICTURES: Final = 1_500
@@ -87,7 +88,7 @@ def _thumbnail(row: PictureRow, store: PictureStore) -> str:
         return ""
     try:
         picture = store.open(row.picture)
-    except (BrokenPictureError, OSError):
+    except (UnreadablePictureError, OSError):
         return ""
     scale = _THUMBNAIL_PX / max(picture.size)
     small = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from photomaker_core.dataset.picture_store import BrokenPictureError
 from photomaker_core.dataset.rows import PictureRow
+from photomaker_core.images.picture_reading import UnreadablePictureError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def each_picture(stage: str, rows: list[PictureRow], treat: Callable[[PictureRow
 def _treated(stage: str, row: PictureRow, treat: Callable[[PictureRow], PictureRow]) -> PictureRow:
     try:
         return treat(row)
-    except BrokenPictureError as error:
+    except UnreadablePictureError as error:
         return row.drop(stage, str(error))
     except (RuntimeError, ValueError, ArithmeticError) as error:
         _LOGGER.exception("stage %s failed at %s of %s", stage, row.source, row.person)
