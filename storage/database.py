@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -32,6 +34,7 @@ _SQLITE_BEGIN: Final = "sqlite_begin"
 """The execution option that says how a transaction begins on SQLite; empty for not at all."""
 
 _MIGRATION_PATIENCE_S: Final = 30.0
+_PRAGMA_PAUSE_S: Final = 0.02
 _SCRUB_TRIES: Final = 10
 _SCRUB_BUSY_TIMEOUT_MS: Final = 50
 SCRUB_INTERVAL_S: Final = 0.5
@@ -70,7 +73,9 @@ class Database:
         try:
             location = make_url(url)
             _prepare_folder(location.database, location.get_backend_name())
-            engine = create_async_engine(location)
+            engine = (
+                sqlite_engine(location) if location.get_backend_name() == "sqlite" else create_async_engine(location)
+            )
         except InvalidRequestError as error:
             raise DatabaseUnavailableError(
                 "DATABASE_URL names a driver that cannot be used here. It begins with sqlite+aiosqlite:/// or "
@@ -78,10 +83,6 @@ class Database:
             ) from error
         except (ArgumentError, ImportError) as error:
             raise DatabaseUnavailableError("DATABASE_URL is not usable: {reason}", reason=error) from error
-        if location.get_backend_name() == "sqlite":
-            event.listen(engine.sync_engine, "connect", _set_pragmas)
-            event.listen(engine.sync_engine, "begin", _begin_on_sqlite)
-            event.listen(engine.sync_engine, "invalidate", _roll_back)
         database = cls(engine)
         try:
             with readable_errors():
@@ -224,6 +225,15 @@ class Database:
                 self._writer = None
 
 
+def sqlite_engine(location: URL) -> AsyncEngine:
+    """An engine whose connections lose nothing that is committed, and keep nothing that is erased."""
+    engine = create_async_engine(location)
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "begin", _begin_on_sqlite)
+    event.listen(engine.sync_engine, "invalidate", _roll_back)
+    return engine
+
+
 def _prepare_folder(database: str | None, backend: str) -> None:
     if backend != "sqlite" or not database or database == ":memory:":
         return
@@ -244,10 +254,28 @@ def _prepare_folder(database: str | None, backend: str) -> None:
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
-    cursor = connection.cursor()
-    for pragma in _SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        for pragma in _SQLITE_PRAGMAS:
+            _set_pragma(connection, cursor, pragma)
+        cursor.close()
+    except BaseException:
+        connection.close()  # the pool knows it only when this has returned
+        raise
+
+
+def _set_pragma(connection: Any, cursor: Any, pragma: str) -> None:
+    """Patiently: of two that turn a new file to WAL at once, SQLite refuses one without waiting for its timeout."""
+    end = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            connection.run_async(lambda _: asyncio.sleep(_PRAGMA_PAUSE_S))
+        else:
+            return
 
 
 def _roll_back(connection: Any, _record: Any, _error: BaseException | None) -> None:

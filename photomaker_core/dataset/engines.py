@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,6 +50,12 @@ def _in_processes(tasks: Sequence[BatchTask], workers: int) -> Iterator[int]:
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A process of the stage {stage} was ended from outside, most likely for want of memory. What is "
+                "done is kept: run the same command again, with fewer workers.",
+                stage=tasks[0].stage,
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from storage import Database, IdentityStore, NewPhoto, StorageError
+from storage.database import sqlite_engine
 from tests.support.database import ADA, PHOTOS, rows, url
 
 
@@ -120,3 +121,15 @@ async def test_a_busy_database_is_waited_for(identities: IdentityStore, file: Pa
     other.rollback()
     other.close()
     assert (await adding).name == "newton"
+
+
+async def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    async def connect(path: Path) -> None:
+        engine = sqlite_engine(make_url(url(path)))
+        async with engine.connect():
+            pass
+        await engine.dispose()
+
+    for number in range(100):
+        path = tmp_path / f"{number}.db"
+        await asyncio.gather(*(connect(path) for _ in range(8)))

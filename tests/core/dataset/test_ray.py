@@ -14,6 +14,7 @@ from photomaker_core.dataset.tables import Table
 from tests.core.dataset.builders import marked_rows
 
 ray = pytest.importorskip("ray")
+pytest.importorskip("ray.data")
 
 
 @pytest.mark.timeout(300)
