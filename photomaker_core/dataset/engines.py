@@ -7,6 +7,7 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from photomaker_core.dataset.dataset_config import DatasetConfig
 from photomaker_core.dataset.stage_factory import build_stage
@@ -73,7 +74,8 @@ def _on_ray(tasks: Sequence[BatchTask], config: DatasetConfig) -> Iterator[int]:
     if not ray.is_initialized():
         ray.init(num_cpus=config.workers, log_to_driver=False, include_dashboard=False)
     batches = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
-    done = batches.map(_RayWorker, concurrency=min(config.workers, len(tasks)))
+    worker: Any = _RayWorker  # Ray takes a class where its types say a function
+    done = batches.map(worker, concurrency=min(config.workers, len(tasks)))
     for row in done.iter_rows():
         yield int(row["rows"])
 
