@@ -35,6 +35,7 @@ from bot.services.memberships import MembershipService
 from bot.services.model_loading import model_loader
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
+from bot.services.upload_allowance import UploadAllowance
 from bot.views.history_page import HistoryPageButton
 from bot.views.identity_forms import SaveAsIdentity
 from bot.views.identity_pages import IdentityPageButton
@@ -116,7 +117,8 @@ class PhotoMakerBot(commands.Bot):
         identities, photos = IdentityStore(self.database, stored), PhotoStore(self.database, stored)
         servers, preferences = ServerStore(self.database), PreferenceStore(self.database)
         prompts, privacy = PromptStore(self.database), PrivacyStore(self.database)
-        self.identities = IdentityService(identities, photos, preferences, self.gpu)
+        uploads = UploadAllowance(servers, self.settings.max_uploads_an_hour or None)
+        self.identities = IdentityService(identities, photos, preferences, self.gpu, uploads)
         self.job_store = JobStore(self.database)
         contexts = DrawContextService(DrawContextStore(self.database), MembershipService(self))
         self.jobs = JobService(
@@ -130,7 +132,13 @@ class PhotoMakerBot(commands.Bot):
             role_weights=self.settings.role_weights,
         )
         admission = AdmissionPolicy(
-            JobLimits(self.settings.max_open_jobs or None, self.settings.max_pictures_a_day or None)
+            JobLimits(
+                self.settings.max_open_jobs or None,
+                self.settings.max_pictures_a_day or None,
+                self.settings.max_server_open_jobs or None,
+                self.settings.max_server_pictures_a_day or None,
+                60.0 * self.settings.max_wait_minutes or None,
+            )
         )
         self.drawing = drawing = DrawingService(contexts, admission, self.jobs, self.limits)
         suggestions = Suggestions(identities, servers, self.limits.loras)

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
 from storage.erasure import ERASED
 from storage.errors import LimitReachedError
 from storage.models import Job, Result
+from storage.servers import lock_server
 from storage.users import lock_user
 
 QUEUED: Final = "queued"
@@ -30,7 +31,10 @@ _COUNTED: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, ERASED)
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job as a command accepts it. ``request`` is JSON; ``source`` the picture it starts from, if any."""
+    """A job as a command accepts it. ``request`` is JSON; ``source`` the picture it starts from, if any.
+
+    ``guild_id`` is the server whose rules hold, ``pictures`` the number of pictures.
+    """
 
     user_id: int
     channel_id: int
@@ -38,14 +42,20 @@ class NewJob:
     interaction_token: str | None
     request: dict[str, Any]
     source: bytes | None = None
+    guild_id: int | None = None
+    pictures: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """The most that a member may have at once and in the last 24 hours; ``None`` is without limit."""
+    """The most that a member, and all members of a server together, may have at once and in the last 24 hours, and
+    the longest wait in seconds; ``None`` is without limit."""
 
     open_jobs: int | None = None
     pictures_a_day: int | None = None
+    server_open_jobs: int | None = None
+    server_pictures_a_day: int | None = None
+    wait_s: float | None = None
 
 
 UNLIMITED: Final = JobLimits()
@@ -102,13 +112,16 @@ class JobStore:
         self._database = database
 
     async def accept(self, new: NewJob, limits: JobLimits = UNLIMITED) -> JobRecord:
-        """Count what the member has and store one more, in one locked transaction.
+        """Count what the member and the server have and store one more, in one locked transaction.
 
         Raises :class:`LimitReachedError`.
         """
         async with self._database.transaction() as session:
             await lock_user(session, new.user_id)
-            await _check_limits(session, new, limits)
+            await _check_limits(session, Job.user_id == new.user_id, new, _OF_MEMBER, limits)
+            if new.guild_id is not None:
+                await lock_server(session, new.guild_id)
+                await _check_limits(session, Job.guild_id == new.guild_id, new, _OF_SERVER, limits)
             job = Job(**asdict(new), error=None, dropped_text=None, finished_at=None)
             session.add(job)
         return _record(job)
@@ -220,25 +233,46 @@ async def _change_open(session: AsyncSession, job_id: int, **values: Any) -> boo
     return await session.scalar(change) is not None
 
 
-async def _check_limits(session: AsyncSession, new: NewJob, limits: JobLimits) -> None:
-    own = Job.user_id == new.user_id
-    if limits.open_jobs is not None:
-        number = await session.scalar(select(func.count()).where(own, Job.state.in_(_OPEN))) or 0
-        if number >= limits.open_jobs:
-            raise LimitReachedError(
-                "Open jobs of yours: {number}, which is the most. Wait for one to finish, or cancel it.", number=number
-            )
-    if limits.pictures_a_day is not None:
-        a_day_ago = datetime.now(UTC) - timedelta(days=1)
-        pictures = func.coalesce(Job.request["count"].as_integer(), 1)
-        query = select(func.sum(pictures)).where(own, Job.state.in_(_COUNTED), Job.created_at > a_day_ago)
-        number = await session.scalar(query) or 0
-        if number + int(new.request.get("count", 1)) > limits.pictures_a_day:
-            raise LimitReachedError(
-                "Pictures of yours in the last 24 hours: {number}; {most} are the most. Please come back later.",
-                number=number,
-                most=limits.pictures_a_day,
-            )
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The limits of one whose jobs are counted, by their names, and what is said where one is reached."""
+
+    open_jobs: str
+    pictures_a_day: str
+    too_many_jobs: str
+    too_many_pictures: str
+
+
+_OF_MEMBER: Final = _Counted(
+    "open_jobs",
+    "pictures_a_day",
+    "Open jobs of yours: {number}, which is the most. Wait for one to finish, or cancel it.",
+    "Pictures of yours in the last 24 hours: {number}; {most} are the most. Please come back later.",
+)
+_OF_SERVER: Final = _Counted(
+    "server_open_jobs",
+    "server_pictures_a_day",
+    "Open jobs of this server: {number}, which is the most. Please try again when some have finished.",
+    "Pictures of this server in the last 24 hours: {number}; {most} are the most. Please come back later.",
+)
+
+
+async def _check_limits(
+    session: AsyncSession, theirs: ColumnElement[bool], new: NewJob, counted: _Counted, limits: JobLimits
+) -> None:
+    most_jobs: int | None = getattr(limits, counted.open_jobs)
+    most_pictures: int | None = getattr(limits, counted.pictures_a_day)
+    if most_jobs is None and most_pictures is None:
+        return
+    is_open, is_recent = Job.state.in_(_OPEN), Job.created_at > datetime.now(UTC) - timedelta(days=1)
+    query = select(
+        func.count().filter(is_open), func.sum(Job.pictures).filter(is_recent, Job.state.in_(_COUNTED))
+    ).where(theirs, or_(is_open, is_recent))
+    jobs, pictures = (await session.execute(query)).one()
+    if most_jobs is not None and jobs >= most_jobs:
+        raise LimitReachedError(counted.too_many_jobs, number=jobs)
+    if most_pictures is not None and (pictures or 0) + new.pictures > most_pictures:
+        raise LimitReachedError(counted.too_many_pictures, number=pictures or 0, most=most_pictures)
 
 
 def _record(job: Job) -> JobRecord:

@@ -166,7 +166,8 @@ class IdFeature(Base):
 
 
 class Job(Base):
-    """A drawing job. ``request`` is what the bot needs to draw it, as JSON.
+    """A drawing job. ``request`` is what the bot needs to draw it, as JSON; ``guild_id`` the server whose rules hold,
+    ``pictures`` their number.
 
     ``attempts`` counts how often its drawing has begun. ``awaits_delivery`` says that it has ended and its member does
     not know yet; ``error`` is then what they will read. ``interaction_token`` lives 15 minutes at Discord and is erased
@@ -177,15 +178,18 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_state_id", "state", "id"),
         Index("ix_jobs_awaits_delivery_id", "awaits_delivery", "id"),
+        Index("ix_jobs_guild_id_created_at", "guild_id", "created_at"),
         _NEVER_REUSED,
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    guild_id: Mapped[int | None] = mapped_column(BigInteger)
     channel_id: Mapped[int] = mapped_column(BigInteger)
     message_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     interaction_token: Mapped[str | None]
     request: Mapped[dict[str, Any]]
+    pictures: Mapped[int] = mapped_column(default=1, server_default="1")
     source: Mapped[bytes | None] = mapped_column(deferred=True)
     state: Mapped[str] = mapped_column(String(16), default="queued")
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
@@ -20,7 +20,9 @@ class Rules:
 
     ``channels``: where drawing is allowed, empty for everywhere. ``open_jobs``: the most that one member may have
     waiting or running, ``None`` for the bot's own limit; ``role_jobs``: the same for members of a role, by its Discord
-    id in decimal. ``pictures_a_day``: the most pictures of one member in 24 hours. ``report_channel``: where reports
+    id in decimal. ``pictures_a_day``: the most pictures of one member in 24 hours. ``server_jobs`` and
+    ``server_pictures_a_day``: the same for all members together. ``wait_minutes``: the longest wait of a new job.
+    ``uploads_an_hour``: the most photos that one member may hand in. ``report_channel``: where reports
     go. ``style``, ``aspect`` and ``quality`` are taken where neither the command nor the member's preferences say
     anything.
     """
@@ -36,6 +38,10 @@ class Rules:
     aspect: str | None = None
     quality: str | None = None
     pictures_a_day: int | None = None
+    server_jobs: int | None = None
+    server_pictures_a_day: int | None = None
+    wait_minutes: int | None = None
+    uploads_an_hour: int | None = None
 
     def most_open_jobs(self, roles: Iterable[int]) -> int | None:
         """The most jobs that a member with these roles may have open: a role's largest number, else everybody's."""
@@ -74,6 +80,15 @@ class ServerStore:
 async def rules_of(session: AsyncSession, guild_id: int) -> Rules:
     """The rules of a server; the usual ones where its moderators set none."""
     return _from_json(await session.scalar(_stored(guild_id)) or {})
+
+
+async def lock_server(session: AsyncSession, guild_id: int) -> None:
+    """Keep others from counting what a server has until the end of the transaction; after :func:`lock_user`, always.
+
+    SQLite's writing transactions exclude each other anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": guild_id})
 
 
 def _stored(guild_id: int) -> Select[tuple[dict[str, Any]]]:

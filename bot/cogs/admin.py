@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import discord
 from discord import app_commands
@@ -79,6 +79,10 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         jobs="The most jobs of one member that wait or run",
         role="The jobs are for members with this role only; the largest number of their roles counts",
         pictures="The most pictures of one member in 24 hours",
+        server_jobs="The most jobs of all members that wait or run",
+        server_pictures="The most pictures of all members in 24 hours",
+        wait="The longest wait of a new job, in minutes",
+        uploads="The most photos that one member may hand in within an hour",
     )
     async def limit(
         self,
@@ -86,18 +90,27 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         jobs: app_commands.Range[int, 1, 100] | None = None,
         role: discord.Role | None = None,
         pictures: app_commands.Range[int, 1, 10_000] | None = None,
+        server_jobs: app_commands.Range[int, 1, 1000] | None = None,
+        server_pictures: app_commands.Range[int, 1, 100_000] | None = None,
+        wait: app_commands.Range[int, 1, 1440] | None = None,
+        uploads: app_commands.Range[int, 1, 1000] | None = None,
     ) -> None:
-        if role is not None and pictures is not None:
-            raise SettingsError("The pictures in 24 hours are the same for everybody. Leave the role out for them.")
+        everybodys: dict[str, Any] = {
+            "pictures_a_day": pictures,
+            "server_jobs": server_jobs,
+            "server_pictures_a_day": server_pictures,
+            "wait_minutes": wait,
+            "uploads_an_hour": uploads,
+        }
+        given = {name: value for name, value in everybodys.items() if value is not None}
+        if role is not None and given:
+            raise SettingsError("Only the jobs can be limited by role. Leave the role out for the other numbers.")
 
         def limited(rules: Rules) -> Rules:
             if role is None:
-                is_reset = jobs is None and pictures is None
-                return replace(
-                    rules,
-                    open_jobs=None if is_reset else jobs or rules.open_jobs,
-                    pictures_a_day=None if is_reset else pictures or rules.pictures_a_day,
-                )
+                if jobs is None and not given:
+                    return replace(rules, open_jobs=None, **everybodys)
+                return replace(rules, open_jobs=jobs or rules.open_jobs, **given)
             others = {key: value for key, value in rules.role_jobs.items() if key != str(role.id)}
             return replace(rules, role_jobs=others if jobs is None else {**others, str(role.id): jobs})
 
@@ -205,6 +218,13 @@ def _shown(rules: Rules) -> list[str]:
         gettext("Channels: {channels}", channels=_listed([f"<#{one}>" for one in rules.channels]) or gettext("all")),
         gettext("Open jobs of a member: {number}", number=_jobs_allowed(rules)),
         gettext("Pictures of a member in 24 hours: {number}", number=rules.pictures_a_day or gettext(_BOTS_LIMIT)),
+        gettext("Photos of a member in an hour: {number}", number=rules.uploads_an_hour or gettext(_BOTS_LIMIT)),
+        gettext("Open jobs of all members: {number}", number=rules.server_jobs or gettext(_BOTS_LIMIT)),
+        gettext(
+            "Pictures of all members in 24 hours: {number}",
+            number=rules.server_pictures_a_day or gettext(_BOTS_LIMIT),
+        ),
+        gettext("Longest wait in minutes: {number}", number=rules.wait_minutes or gettext(_BOTS_LIMIT)),
         gettext(
             "Reports go to: {place}",
             place=f"<#{rules.report_channel}>" if rules.report_channel else gettext("the bot’s operator"),

@@ -68,7 +68,8 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
             return
         await interaction.response.defer(ephemeral=True)
         name = checked_name(name)
-        added = await self._identities.add(interaction.user.id, name, await read_all(attachments), consent)
+        uploads = await read_all(self._identities, interaction, attachments)
+        added = await self._identities.add(interaction.user.id, name, uploads, consent)
         text, file = await added_reply(added)
         await interaction.edit_original_response(content=text, attachments=[file])
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from bot.domain.draw_request import DrawRequest
 from bot.domain.member_text import first_word_in
 from bot.services.draw_contexts import DrawContext
 from photomaker_core.errors import UserError
 from storage import JobLimits, Rules
+
+N = TypeVar("N", int, float)
 
 
 class NotAllowedError(UserError):
@@ -23,7 +26,7 @@ class AdmissionPolicy:
         self.is_draining = False
 
     def check(self, context: DrawContext, request: DrawRequest) -> JobLimits:
-        """Return how much the member may have at once and a day.
+        """Return how much the member and the server may have at once and a day, and the longest wait.
 
         Raises :class:`NotAllowedError` where they may not draw this here and now.
         """
@@ -40,9 +43,14 @@ class AdmissionPolicy:
         word = blocked_word(rules, (request.prompt, request.negative or ""))
         if word is not None:
             raise NotAllowedError("“{word}” is not allowed in prompts on this server.", word=word)
+        own = self._limits
+        wait_s = None if rules.wait_minutes is None else 60.0 * rules.wait_minutes
         return JobLimits(
-            open_jobs=_lower(self._limits.open_jobs, rules.most_open_jobs(context.role_ids)),
-            pictures_a_day=_lower(self._limits.pictures_a_day, rules.pictures_a_day),
+            open_jobs=_lower(own.open_jobs, rules.most_open_jobs(context.role_ids)),
+            pictures_a_day=_lower(own.pictures_a_day, rules.pictures_a_day),
+            server_open_jobs=_lower(own.server_open_jobs, rules.server_jobs),
+            server_pictures_a_day=_lower(own.server_pictures_a_day, rules.server_pictures_a_day),
+            wait_s=_lower(own.wait_s, wait_s),
         )
 
 
@@ -51,6 +59,6 @@ def blocked_word(rules: Rules, texts: Sequence[str]) -> str | None:
     return first_word_in(rules.blocked_words, texts)
 
 
-def _lower(one: int | None, other: int | None) -> int | None:
+def _lower(one: N | None, other: N | None) -> N | None:
     """The stricter of two limits, where ``None`` is no limit."""
     return min((limit for limit in (one, other) if limit is not None), default=None)

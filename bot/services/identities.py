@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bot.domain.draw_request import WeightedIdentity
 from bot.domain.identity_names import checked_name
+from bot.services.upload_allowance import UploadAllowance
 from bot.workers.gpu_thread import GpuThread
 from photomaker_core.conditioning.stacking import blend_stacks
 from photomaker_core.errors import PhotoError
@@ -44,8 +45,15 @@ class IdentityService:
     in between. Until the model is loaded, an addition waits for it.
     """
 
-    def __init__(self, store: IdentityStore, photos: PhotoStore, preferences: PreferenceStore, gpu: GpuThread) -> None:
-        self.store, self.preferences = store, preferences
+    def __init__(
+        self,
+        store: IdentityStore,
+        photos: PhotoStore,
+        preferences: PreferenceStore,
+        gpu: GpuThread,
+        uploads: UploadAllowance,
+    ) -> None:
+        self.store, self.preferences, self.uploads = store, preferences, uploads
         self._photos, self._gpu = photos, gpu
 
     async def add(self, owner_id: int, name: str, uploads: Sequence[Upload], declaration: str) -> AddedPhotos:

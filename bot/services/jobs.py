@@ -122,28 +122,28 @@ class JobService:
         """Take over a deferred interaction: store its job, tell its place in the queue, have it drawn.
 
         ``source`` is the picture that the request starts from. Raises :class:`UserError`, or :class:`LimitReachedError`
-        where the member has as much as the ``limits`` allow.
+        where there is as much as the ``limits`` allow, or the wait would be longer.
         """
         if self._gpu.trouble is not None:
             raise self._gpu.trouble
         if self._is_closing:
             raise UserError("I am stopping right now. Please try again in a minute.")
         request = replace(request, weight=self._weight_of(interaction.user), language=current())
-        before, steps = len(self._open), self.steps_left
-        record = await self._store.accept(
-            NewJob(
-                user_id=interaction.user.id,
-                channel_id=interaction.channel_id or 0,
-                message_id=None,
-                interaction_token=interaction.token,
-                request=request.to_json(),
-                source=source,
-            ),
-            limits,
+        new = NewJob(
+            user_id=interaction.user.id,
+            channel_id=interaction.channel_id or 0,
+            message_id=None,
+            interaction_token=interaction.token,
+            request=request.to_json(),
+            source=source,
+            guild_id=request.guild_id,
+            pictures=request.count,
         )
-        job = OpenJob(record, request, time.monotonic())
-        self._open.add(job)
-        content = messages.waiting(before, self.throughput.expected_s(steps + job.steps))
+        with self._open.room_for(request, limits.wait_s) as place:
+            record = await self._store.accept(new, limits)
+            job = OpenJob(record, request, time.monotonic())
+            self._open.add(job)
+        content = messages.waiting(place.jobs_before, place.expected_s)
         job.edit = self._loop.create_task(self._tell_accepted(interaction, job, content))
         self._spawn(self._submit(job))
         await job.edit

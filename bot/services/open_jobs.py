@@ -6,6 +6,7 @@ Called by the job service, which moves them; this module only counts and tells.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
@@ -22,7 +23,7 @@ from bot.presentation.image_files import encode_preview
 from bot.services.job_messages import Attached, JobMessages
 from photomaker_core.sampling.generation import steps_anew
 from photomaker_core.serving.runner import Progress
-from storage import JobRecord
+from storage import JobRecord, LimitReachedError
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class OpenJob:
     @property
     def steps(self) -> int:
         """All steps of its pictures."""
-        return self.request.count * steps_anew(self.request.steps, self.request.denoise_strength)
+        return _steps_of(self.request)
 
     @property
     def steps_left(self) -> int:
@@ -74,6 +75,14 @@ class JobView:
     done: float
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place at the end of the queue: the jobs before it, and the seconds until its job is ready, where known."""
+
+    jobs_before: int
+    expected_s: float | None
+
+
 class OpenJobs:
     """Counts the open jobs and keeps their messages up to date, as far as Discord's rate limits leave room."""
 
@@ -81,6 +90,7 @@ class OpenJobs:
         self.throughput = ThroughputEstimator()
         self._messages = job_messages
         self._jobs: dict[int, OpenJob] = {}
+        self._coming_jobs = self._coming_steps = 0
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
 
@@ -95,6 +105,27 @@ class OpenJobs:
 
     def add(self, job: OpenJob) -> None:
         self._jobs[job.record.id] = job
+
+    @contextlib.contextmanager
+    def room_for(self, request: DrawRequest, most_wait_s: float | None) -> Iterator[Place]:
+        """Take a place for a job that is being stored, so that of several at once each counts those before it.
+
+        Raises :class:`LimitReachedError` where the job would be ready later than ``most_wait_s`` from now.
+        """
+        steps = _steps_of(request)
+        expected_s = self.throughput.expected_s(self.steps_left + self._coming_steps + steps)
+        if most_wait_s is not None and expected_s is not None and expected_s > most_wait_s:
+            raise LimitReachedError(
+                "Your picture would be ready in about {time}; {most} is the longest wait. Please try again later.",
+                time=messages.duration(expected_s),
+                most=messages.duration(most_wait_s),
+            )
+        place = Place(len(self._jobs) + self._coming_jobs, expected_s)
+        self._coming_jobs, self._coming_steps = self._coming_jobs + 1, self._coming_steps + steps
+        try:
+            yield place
+        finally:
+            self._coming_jobs, self._coming_steps = self._coming_jobs - 1, self._coming_steps - steps
 
     def remove(self, job: OpenJob) -> None:
         self._jobs.pop(job.record.id, None)
@@ -168,3 +199,8 @@ class OpenJobs:
             await self._messages.progress(job.record, content, files)
         except Exception:
             log.exception("job %d: its progress could not be shown", job.record.id)
+
+
+def _steps_of(request: DrawRequest) -> int:
+    """All steps of a request's pictures."""
+    return request.count * steps_anew(request.steps, request.denoise_strength)

@@ -84,20 +84,20 @@ class AddForm(_PhotoForm):
 
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        uploads = await self._uploads()
+        uploads = await self._uploads(interaction)
         added = await self._identities.add(interaction.user.id, self.name.value, uploads, self.consent.values[0])
         text, file = await added_reply(added)
         await interaction.followup.send(text, file=file, ephemeral=True)
 
-    async def _uploads(self) -> list[Upload]:
-        return await read_all(self._attachments or self.photos.values)
+    async def _uploads(self, interaction: discord.Interaction) -> list[Upload]:
+        return await read_all(self._identities, interaction, self._attachments or self.photos.values)
 
 
 class SaveForm(AddForm):
     """A new person from a message's attachments, some of which may be something else than pictures."""
 
-    async def _uploads(self) -> list[Upload]:
-        return await _read_pictures(self._attachments)
+    async def _uploads(self, interaction: discord.Interaction) -> list[Upload]:
+        return await _read_pictures(self._identities, interaction, self._attachments)
 
 
 class PhotosForm(_PhotoForm):
@@ -117,7 +117,9 @@ class PhotosForm(_PhotoForm):
     async def on_submit(self, interaction: discord.Interaction, /) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         added = await self._identities.add_photos(
-            interaction.user.id, self._info.name, await read_all(self.photos.values)
+            interaction.user.id,
+            self._info.name,
+            await read_all(self._identities, interaction, self.photos.values),
         )
         text, file = await added_reply(added)
         await interaction.followup.send(text, file=file, ephemeral=True)
@@ -146,14 +148,16 @@ def _may_be_picture(attachment: discord.Attachment) -> bool:
     return attachment.width is not None or not (attachment.content_type or "").startswith(_OTHER_KINDS)
 
 
-async def _read_pictures(attachments: Sequence[discord.Attachment]) -> list[Upload]:
+async def _read_pictures(
+    identities: IdentityService, interaction: discord.Interaction, attachments: Sequence[discord.Attachment]
+) -> list[Upload]:
     """Download attachments, and pass over those that are no pictures. Raises :class:`PhotoError` where none is one."""
     pictures: list[Upload] = []
     for attachment in attachments:
         is_declared = (attachment.content_type or "").startswith("image/")
         if attachment.size > MAX_UPLOAD_BYTES and not is_declared:
             continue
-        (upload,) = await read_all([attachment])
+        (upload,) = await read_all(identities, interaction, [attachment])
         if is_declared or await asyncio.to_thread(_is_picture, upload[1]):
             pictures.append(upload)
     if not pictures:
@@ -174,11 +178,15 @@ def _is_picture(content: bytes) -> bool:
     return True
 
 
-async def read_all(attachments: Sequence[discord.Attachment]) -> list[Upload]:
-    """Download attachments; raises :class:`PhotoError` for one that is too large, before downloading any."""
+async def read_all(
+    identities: IdentityService, interaction: discord.Interaction, attachments: Sequence[discord.Attachment]
+) -> list[Upload]:
+    """Download attachments; before downloading any, raises :class:`PhotoError` for one that is too large, and
+    :class:`UploadLimitError` where they are too many for this hour."""
     for attachment in attachments:
         if attachment.size > MAX_UPLOAD_BYTES:
             raise too_large(attachment.filename)
+    await identities.uploads.take(interaction.user.id, interaction.guild_id, len(attachments))
     return [(attachment.filename, await attachment.read()) for attachment in attachments]
 
 

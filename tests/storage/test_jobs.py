@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage import Database, JobLimits, JobStore, LimitReachedError, NewResult
-from tests.support.database import BOB, new_job, rows, url
+from tests.support.database import ADA, BOB, new_job, rows, url
 
 RESULT = NewResult(7, {"steps": 30}, b"picture", b"thumbnail")
 
@@ -88,9 +88,42 @@ async def test_commands_at_once_do_not_pass_a_limit_together(file: Path, jobs: J
 
 async def test_a_days_pictures_are_counted_by_their_member(jobs: JobStore, file: Path) -> None:
     limits = JobLimits(pictures_a_day=5)
-    first = await jobs.accept(new_job(request={"count": 4}), limits)
+    first = await jobs.accept(new_job(pictures=4), limits)
     with pytest.raises(LimitReachedError, match="4; 5 are the most"):
-        await jobs.accept(new_job(request={"count": 2}), limits)
-    await jobs.accept(new_job(user_id=BOB, request={"count": 4}), limits)
+        await jobs.accept(new_job(pictures=2), limits)
+    await jobs.accept(new_job(user_id=BOB, pictures=4), limits)
     await jobs.failed(first.id, "no")
-    await jobs.accept(new_job(request={"count": 5}), limits)
+    await jobs.accept(new_job(pictures=5), limits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "refusal"),
+    [
+        (JobLimits(pictures_a_day=3), "Pictures of yours in the last 24 hours: 3; 3 are the most"),
+        (JobLimits(server_open_jobs=3), "Open jobs of this server: 3, which is the most"),
+        (JobLimits(server_pictures_a_day=3), "Pictures of this server in the last 24 hours: 3; 3 are the most"),
+    ],
+)
+async def test_of_ten_at_once_as_many_pass_as_may(file: Path, jobs: JobStore, limits: JobLimits, refusal: str) -> None:
+    other = await Database.open(url(file))
+    stores = (jobs, JobStore(other))
+    members = (ADA,) if limits.pictures_a_day else (ADA, BOB)
+    answers = await asyncio.gather(
+        *(
+            stores[number % 2].accept(new_job(user_id=members[number % len(members)], guild_id=7), limits)
+            for number in range(10)
+        ),
+        return_exceptions=True,
+    )
+    await other.close()
+    refused = [str(one) for one in answers if isinstance(one, LimitReachedError)]
+    assert len(refused) == 7
+    assert all(refusal in one for one in refused)
+
+
+async def test_a_servers_limits_count_neither_other_servers_nor_direct_messages(jobs: JobStore) -> None:
+    limits = JobLimits(server_open_jobs=1, server_pictures_a_day=1)
+    for guild_id in (7, 8, None, None):
+        await jobs.accept(new_job(guild_id=guild_id), limits)
+    with pytest.raises(LimitReachedError, match="of this server"):
+        await jobs.accept(new_job(user_id=BOB, guild_id=7), limits)
