@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from bot.domain.draw_request import DrawRequest
 from bot.domain.member_text import first_word_in
+from bot.domain.minor_protection import check_minors
 from bot.services.draw_contexts import DrawContext
 from photomaker_core.errors import UserError
 from storage import JobLimits, Rules
@@ -28,8 +29,10 @@ class AdmissionPolicy:
     def check(self, context: DrawContext, request: DrawRequest) -> JobLimits:
         """Return how much the member and the server may have at once and a day, and the longest wait.
 
-        Raises :class:`NotAllowedError` where they may not draw this here and now.
+        Raises :class:`NotAllowedError` where they may not draw this here and now, :class:`PromptError` for what is
+        drawn nowhere.
         """
+        check_minors(request.styled()[0], request.negative)
         if self.is_draining:
             raise NotAllowedError("I am about to be restarted and take no new jobs. Please try again in a few minutes.")
         rules = context.rules

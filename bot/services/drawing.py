@@ -9,6 +9,7 @@ from dataclasses import replace
 import discord
 
 from bot.domain.draw_request import MAX_SEED, DrawOptions, DrawRequest, Limits, WeightedIdentity, checked_request
+from bot.domain.minor_protection import check_minors
 from bot.domain.stored_settings import Defaults, usable_defaults, usable_request
 from bot.services.admission import AdmissionPolicy
 from bot.services.draw_contexts import DrawContext, DrawContextService
@@ -72,6 +73,7 @@ class DrawingService:
 
         Raises :class:`PromptError` or :class:`SettingsError`.
         """
+        check_minors(prompt, negative)
         old = usable_request(stored, self._limits)
         options = DrawOptions(
             prompt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.domain.draw_request import checked_prompt
 from bot.domain.identity_names import checked_name, shown
+from bot.domain.minor_protection import check_minors
 from bot.i18n.catalogue import gettext
 from photomaker_core.conditioning.prompt_tokens import place_trigger
 from storage import PromptStore
@@ -13,6 +14,7 @@ async def keep_prompt(prompts: PromptStore, user_id: int, name: str, prompt: str
     """Keep a prompt and return the sentence for the member. Raises :class:`UserError` or :class:`StorageError`."""
     name, prompt = checked_name(name), checked_prompt(prompt)
     place_trigger(prompt)
+    check_minors(prompt)
     replaced = await prompts.save(user_id, name, prompt)
     if replaced:
         return gettext("Replaced the prompt {name}. Draw it with `/prompt use`.", name=shown(name))
