@@ -14,6 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from photomaker_core.conditioning.person_spans import PersonSpan
 from photomaker_core.conditioning.prompt_tokens import (
     IdentityPrompt,
     identity_prompt,
@@ -34,7 +35,7 @@ class Conditioning:
     """The embeddings of one request. ``merged`` is ``text`` in a text-only picture.
 
     ``dropped_text`` is the end of the prompt that did not fit beside the ID tokens; ``text_loras`` those that were
-    active in each text encoder.
+    active in each text encoder. ``people`` are those with ID features, in the prompt's order.
     """
 
     text: TextEmbedding
@@ -42,6 +43,7 @@ class Conditioning:
     negative: TextEmbedding
     dropped_text: str = ""
     text_loras: tuple[LoraWeights, ...] = ()
+    people: tuple[PersonSpan, ...] = ()
 
     def at_step(self, step: int, start_merge_step: int) -> TextEmbedding:
         """The positive branch's embeddings at denoising step ``step``, counted from 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -13,7 +14,9 @@ from torch import Tensor
 from photomaker_core.conditioning.stacking import Conditioning, merge_step
 from photomaker_core.errors import SettingsError
 from photomaker_core.models.lora_layers import LoraWeights
+from photomaker_core.models.regional_attention import region_mask
 from photomaker_core.models.text_encoders import TextEmbedding
+from photomaker_core.sampling.regions import Regions, equal_shares, regions_from_attention
 from photomaker_core.sampling.schedulers import check_steps
 
 
@@ -153,7 +156,11 @@ class Generation:
     ``denoised`` is the last step's estimate of the clean latents, or ``latents`` before the first; ``guidance_delta``
     the positive prediction minus the negative one when that was computed last; ``cached_deep_features`` the UNet's
     deep features of each branch, where later steps use them. ``step_options`` are what the scheduler's ``step`` takes
-    besides. A generation that starts from a picture begins at ``first_step`` of its schedule.
+    besides. A generation that starts from a picture begins at ``first_step`` of its schedule. ``time_ids`` [1, 6] are
+    SDXL's, on the model's device.
+
+    With ``regions`` each person's tokens are seen in their region alone, in all steps. Several people without regions
+    get them where the identities are merged in, from the attention that their class words were paid until then.
     """
 
     conditioning: Conditioning
@@ -161,11 +168,15 @@ class Generation:
     scheduler: Any
     latents: Tensor
     denoised: Tensor
+    time_ids: Tensor
     step_options: dict[str, Any] = field(default_factory=dict)
     guidance_delta: Tensor | None = None
     cached_deep_features: dict[Branch, Tensor] = field(default_factory=dict)
     first_step: int = 0
     steps_done: int = 0
+    regions: Regions | None = None
+    attention_to_people: Tensor | None = None
+    _masks: dict[bool, dict[tuple[int, int], Tensor]] = field(default_factory=dict)
 
     @property
     def is_done(self) -> bool:
@@ -188,6 +199,48 @@ class Generation:
     def cached_deep_features_at(self, branch: Branch) -> Tensor | None:
         """The deep features that this step takes for a branch, or ``None`` where it computes them."""
         return self.cached_deep_features.get(branch) if self.settings.is_shallow_at(self.steps_done) else None
+
+    @property
+    def is_text_only(self) -> bool:
+        """True where the next step follows the text alone."""
+        return self.steps_done <= self.settings.merge_step
+
+    @property
+    def spans_to_watch(self) -> Sequence[range]:
+        """The class words whose attention in the next step says where people are; none where that is known."""
+        if self.regions is not None or len(self.conditioning.people) < 2 or not self.is_text_only:
+            return ()
+        return [person.text for person in self.conditioning.people]
+
+    def watch(self, attention: Tensor) -> None:
+        """Add what a step paid to the class words, [P, h, w]."""
+        before = self.attention_to_people
+        self.attention_to_people = attention if before is None else before + attention
+
+    def masks(self, branch: Branch, grids: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Tensor] | None:
+        """For each of the UNet's ``grids`` what cross-attention adds [1, h * w, L] in the next step on a branch.
+
+        ``None`` where every position sees all tokens. Masks are made once and kept on the latents' device.
+        """
+        people, is_text_only = self.conditioning.people, self.is_text_only
+        if branch is Branch.NEGATIVE or not people:
+            return None
+        if self.regions is None:
+            if is_text_only or len(people) < 2:
+                return None
+            self.regions = self._found_regions()
+        if is_text_only not in self._masks:
+            regions, length = self.regions, self.embedding(branch).tokens.shape[1]
+            spans = [person.text if is_text_only else person.merged for person in people]
+            self._masks[is_text_only] = {
+                grid: region_mask(regions.on_grid(*grid), spans, length).to(self.latents.device) for grid in grids
+            }
+        return self._masks[is_text_only]
+
+    def _found_regions(self) -> Regions:
+        if self.attention_to_people is None:
+            return equal_shares(len(self.conditioning.people))
+        return regions_from_attention(self.attention_to_people)
 
     def embedding(self, branch: Branch) -> TextEmbedding:
         """The embedding that the next step gives the UNet on a branch."""

@@ -7,6 +7,7 @@ each is done, then ``finish``. The GPU thread is its only caller in the bot; a s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +24,17 @@ from photomaker_core.images.preprocessing import tensor_to_images
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.models.deep_cache import deep_features_of, shallow_forward
 from photomaker_core.models.lora_layers import LoraWeights
+from photomaker_core.models.regional_attention import (
+    attention_grids,
+    attention_to_tokens,
+    joined_masks,
+    masked_attention,
+    padded_tokens,
+)
 from photomaker_core.models.vae import Decoding, broken_picture, decode_in_parts, encode_pixels
 from photomaker_core.sampling.generation import Branch, Generation, GenerationSettings, Img2ImgInit
 from photomaker_core.sampling.latent_preview import LatentColours
+from photomaker_core.sampling.regions import Regions
 from photomaker_core.sampling.schedulers import make_scheduler, step_options
 
 
@@ -47,12 +56,16 @@ class _Prediction:
 
 @dataclass(frozen=True, slots=True)
 class _UnetInputs:
-    """The UNet's arguments: [B, C, h, w], [B], [B, 77, D], and SDXL's pooled text and time ids."""
+    """The UNet's arguments: [B, C, h, w], [B], [B, L, D], and SDXL's pooled text and time ids.
+
+    ``masks`` hold what cross-attention adds [B, Q or 1, L] on each grid of Q positions; empty where it adds nothing.
+    """
 
     sample: Tensor
     timesteps: Tensor
     tokens: Tensor
     added: dict[str, Tensor]
+    masks: dict[int, Tensor]
 
 
 class StepEngine:
@@ -93,18 +106,28 @@ class StepEngine:
         settings: GenerationSettings,
         initial_noise: Tensor | None = None,
         start: Img2ImgInit | None = None,
+        regions: Regions | None = None,
     ) -> Generation:
         """Start a picture from its seed, or from given standard-normal ``initial_noise`` [1, C, h, w].
 
         With a ``start`` the noise is laid over that picture, and the schedule is entered where its strength says. Steps
         are not cached where the memory plan moves the UNet about: caching calls its blocks, which must be in one place.
-        Raises :class:`~photomaker_core.errors.SettingsError` for settings that cannot be drawn, and ``ValueError``
-        where the prompt was embedded under other LoRAs than those of ``settings``.
+        ``regions`` say where the prompt's people are; several people without any are where the text-only steps put
+        their class words (:mod:`photomaker_core.sampling.regions`).
+
+        Raises :class:`~photomaker_core.errors.SettingsError` for settings that cannot be drawn or regions for another
+        number of people, and ``ValueError`` where the prompt was embedded under other LoRAs than those of ``settings``.
         """
         base = self.model.base
         self._require_known(settings.style_loras)
         if conditioning.text_loras != self.model.text_encoders_under(settings.style_loras).effective_loras:
             raise ValueError("the prompt was embedded under other style LoRAs than the picture is to be drawn with")
+        if regions is not None and regions.people != len(conditioning.people):
+            raise SettingsError(
+                "There are regions for {regions} people, but the prompt has {people} with photos.",
+                regions=regions.people,
+                people=len(conditioning.people),
+            )
         if self.model.plan.offload != "none":
             settings = replace(settings, cache_every=1)
         noise = torch.Generator("cpu").manual_seed(settings.seed)
@@ -116,16 +139,30 @@ class StepEngine:
         scheduler.set_timesteps(settings.steps, device=base.hardware.device)
         options = step_options(scheduler, noise)
         initial_noise = initial_noise.to(base.hardware.device, torch.float32)
+        time_ids = torch.tensor(
+            [[settings.height, settings.width, 0, 0, settings.height, settings.width]],
+            device=base.hardware.device,
+            dtype=base.hardware.dtype,
+        )
         if start is None:
             latents = initial_noise * scheduler.init_noise_sigma
-            return Generation(conditioning, settings, scheduler, latents, latents, options)
+            return Generation(conditioning, settings, scheduler, latents, latents, time_ids, options, regions=regions)
         first = start.first_step(len(scheduler.timesteps))
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(first)
         encoded = self.encode(start.picture, settings.width, settings.height)
         latents = scheduler.add_noise(encoded, initial_noise, scheduler.timesteps[first : first + 1])
         return Generation(
-            conditioning, settings, scheduler, latents, encoded, options, first_step=first, steps_done=first
+            conditioning,
+            settings,
+            scheduler,
+            latents,
+            encoded,
+            time_ids,
+            options,
+            first_step=first,
+            steps_done=first,
+            regions=regions,
         )
 
     @torch.no_grad()
@@ -226,44 +263,69 @@ class StepEngine:
         return outputs
 
     def _forward(self, rows: Sequence[_Row]) -> Sequence[Tensor]:
-        given = self._unet_inputs(rows)
-        output = self.model.base.unet(
-            given.sample,
-            given.timesteps,
-            encoder_hidden_states=given.tokens,
-            added_cond_kwargs=given.added,
-            return_dict=False,
-        )[0]
+        unet, given = self.model.base.unet, self._unet_inputs(rows)
+        watched = {
+            index: spans
+            for index, row in enumerate(rows)
+            if row.branch is Branch.POSITIVE and (spans := row.generation.spans_to_watch)
+        }
+        with ExitStack() as around:
+            if given.masks:
+                around.enter_context(masked_attention(unet, given.masks))
+            attention = around.enter_context(attention_to_tokens(unet, watched)) if watched else {}
+            output = unet(
+                given.sample,
+                given.timesteps,
+                encoder_hidden_states=given.tokens,
+                added_cond_kwargs=given.added,
+                return_dict=False,
+            )[0]
+        for index, paid in attention.items():
+            rows[index].generation.watch(paid)
         return _split(output)
 
     def _shallow(self, rows: Sequence[_Row]) -> Sequence[Tensor]:
         """The UNet's outer blocks around the deep features that the rows kept."""
         kept = (row.generation.cached_deep_features_at(row.branch) for row in rows)
         deep = torch.cat([one for one in kept if one is not None])
-        given = self._unet_inputs(rows)
-        return _split(
-            shallow_forward(self.model.base.unet, given.sample, given.timesteps, given.tokens, given.added, deep)
-        )
+        unet, given = self.model.base.unet, self._unet_inputs(rows)
+        with ExitStack() as around:
+            if given.masks:
+                around.enter_context(masked_attention(unet, given.masks))
+            return _split(shallow_forward(unet, given.sample, given.timesteps, given.tokens, given.added, deep))
 
     def _unet_inputs(self, rows: Sequence[_Row]) -> _UnetInputs:
-        latents, timesteps, time_ids = [], [], []
+        latents, timesteps = [], []
         for generation in (row.generation for row in rows):
-            settings = generation.settings
             timestep = generation.scheduler.timesteps[generation.steps_done]
             latents.append(generation.scheduler.scale_model_input(generation.latents, timestep))
             timesteps.append(timestep)
-            time_ids.append([settings.height, settings.width, 0, 0, settings.height, settings.width])
         embeddings = [row.generation.embedding(row.branch) for row in rows]
         hardware = self.model.base.hardware
         return _UnetInputs(
             sample=torch.cat(latents).to(hardware.dtype),
             timesteps=torch.stack(timesteps).to(hardware.device),
-            tokens=torch.cat([one.tokens for one in embeddings]).to(hardware.dtype),
+            tokens=padded_tokens([one.tokens for one in embeddings]).to(hardware.dtype),
             added={
                 "text_embeds": torch.cat([one.pooled for one in embeddings]).to(hardware.dtype),
-                "time_ids": torch.tensor(time_ids, device=hardware.device, dtype=hardware.dtype),
+                "time_ids": torch.cat([row.generation.time_ids for row in rows]),
             },
+            masks=self._masks(rows, [one.tokens.shape[1] for one in embeddings]),
         )
+
+    def _masks(self, rows: Sequence[_Row], lengths: Sequence[int]) -> dict[int, Tensor]:
+        """What cross-attention adds for the rows, by the grid's positions; empty where all see all their tokens."""
+        base = self.model.base
+        grids = attention_grids(base.unet, *rows[0].generation.latents.shape[-2:])
+        own = [row.generation.masks(row.branch, grids) for row in rows]
+        like = torch.empty(0, device=base.hardware.device, dtype=base.hardware.dtype)
+        joined = {
+            height * width: joined_masks(
+                [None if masks is None else masks[height, width] for masks in own], lengths, like
+            )
+            for height, width in grids
+        }
+        return {positions: mask for positions, mask in joined.items() if mask is not None}
 
 
 def _split(output: Tensor) -> Sequence[Tensor]:
