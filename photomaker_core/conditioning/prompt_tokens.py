@@ -68,7 +68,7 @@ def place_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> Trig
     text = " ".join(prompt.split())
     if not text:
         raise PromptError("The prompt is empty. Try: a man {trigger} in a red hat", trigger=trigger_word)
-    found = list(_trigger(trigger_word).finditer(text))
+    found = list(trigger_pattern(trigger_word).finditer(text))
     if len(found) > 1:
         raise PromptError(
             "The prompt has the trigger word “{trigger}” {count} times. "
@@ -100,9 +100,75 @@ def place_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> Trig
     return _behind(f"{before}{after}", ahead[-1] if ahead else people[0], trigger_word)
 
 
+def place_triggers(prompt: str, trigger_word: str, people: int) -> tuple[str, tuple[str, ...]]:
+    """Bring every trigger word behind the word for its person; return the prompt and the people's words.
+
+    One person's trigger is placed by :func:`place_trigger`. With several each must be there; one that stands behind
+    something that is no person belongs to the nearest class word between it and the trigger before.
+
+    Raises :class:`PromptError` where the triggers are not as many as ``people``, or one has no person.
+    """
+    if people == 1:
+        placed = place_trigger(prompt, trigger_word)
+        return placed.text, (placed.class_word,)
+    parts = trigger_pattern(trigger_word).split(" ".join(prompt.split()))
+    if len(parts) - 1 != people:
+        raise PromptError(
+            "The prompt has the trigger word “{trigger}” {count} times for {people} people. Write it once for each of "
+            "them, right after the word for the person, as in: a man {trigger} and a woman {trigger} at the beach",
+            trigger=trigger_word,
+            count=len(parts) - 1,
+            people=people,
+        )
+    text = ""
+    words: list[str] = []
+    rest = parts[0]
+    for number, after in enumerate(parts[1:], start=1):
+        before, rest = rest, after
+        word = _last_word(before)
+        if word and word.lower() not in NO_PERSON_WORDS:
+            text += f"{before}{trigger_word}"
+            words.append(word)
+            continue
+        before, rest = _tidied(before, rest)
+        found = _people(before)
+        if not found:
+            raise PromptError(
+                "Trigger word “{trigger}” number {number} needs a word for a person of its own before it, "
+                "as in: a man {trigger} and a woman {trigger} at the beach",
+                trigger=trigger_word,
+                number=number,
+            )
+        end = found[-1].end()
+        text += f"{before[:end]} {trigger_word}"
+        words.append(found[-1][0])
+        rest = f"{before[end:]}{rest}"
+    return f"{text}{rest}", tuple(words)
+
+
+def trigger_count(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> int:
+    """Count the trigger words of a prompt."""
+    return len(trigger_pattern(trigger_word).findall(prompt))
+
+
+@cache
+def trigger_pattern(word: str) -> re.Pattern[str]:
+    """Find the trigger as a word of its own, in any case; a file name or an address holds none.
+
+    Scripts without spaces between words, such as Chinese, may touch it.
+    """
+    if not word.strip():
+        raise ValueError("a trigger word has at least one letter")
+    letter = r"(?![\u2e80-\U0010ffff])\w"
+    return re.compile(
+        rf"(?<!{letter})(?<!\w[./\\@]){re.escape(word)}(?!{letter})(?![./\\@-]\w)",
+        re.IGNORECASE,
+    )
+
+
 def without_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> str:
     """The prompt as plain text, for a text-only picture."""
-    return " ".join(re.sub(rf"\s*{_trigger(trigger_word).pattern}", "", prompt, flags=re.IGNORECASE).split())
+    return " ".join(re.sub(rf"\s*{trigger_pattern(trigger_word).pattern}", "", prompt, flags=re.IGNORECASE).split())
 
 
 def identity_prompt(tokenizer: PromptTokenizer, prompt: str, trigger_word: str, id_token_count: int) -> IdentityPrompt:
@@ -112,7 +178,7 @@ def identity_prompt(tokenizer: PromptTokenizer, prompt: str, trigger_word: str, 
     padded, as the reference does. Raises :class:`PromptError` when the trigger is missing or misplaced, or when the
     expansion itself runs past the end.
     """
-    parts = _trigger(trigger_word).split(prompt)
+    parts = trigger_pattern(trigger_word).split(prompt)
     most = tokenizer.length - 2
     before = tokenizer.ids(parts[0])
     if len(parts) != 2 or len(before) >= most:
@@ -142,9 +208,17 @@ def identity_prompt(tokenizer: PromptTokenizer, prompt: str, trigger_word: str, 
     return IdentityPrompt(tokenizer.padded(expanded), class_tokens, tokenizer.text(words[seen:]))
 
 
+def one_chunk_holds(tokenizer: PromptTokenizer, prompt: str, trigger_word: str, id_token_count: int) -> bool:
+    """True where :func:`identity_prompt` drops nothing of a prompt with one trigger."""
+    words = sum(len(tokenizer.ids(part)) for part in trigger_pattern(trigger_word).split(prompt))
+    return words <= min(tokenizer.length - 3, tokenizer.length - id_token_count)
+
+
 def text_only_prompt(tokenizer: PromptTokenizer, prompt: str, trigger_word: str) -> str:
     """The prompt without its trigger, as the first tokenizer spells it."""
-    return tokenizer.text([token for part in _trigger(trigger_word).split(prompt) for token in tokenizer.ids(part)])
+    return tokenizer.text(
+        [token for part in trigger_pattern(trigger_word).split(prompt) for token in tokenizer.ids(part)]
+    )
 
 
 def unseen_text(tokenizer: PromptTokenizer, prompt: str) -> str:
@@ -183,18 +257,3 @@ def _tidied(before: str, after: str) -> tuple[str, str]:
         before = before[:-1].rstrip()
     gap = "" if not before or not after or after[0] in ",.;:!?)]}”’" else " "
     return before, f"{gap}{after}"
-
-
-@cache
-def _trigger(word: str) -> re.Pattern[str]:
-    """Finds the trigger as a word of its own, in any case; a file name or an address holds none.
-
-    Scripts without spaces between words, such as Chinese, may touch it.
-    """
-    if not word.strip():
-        raise ValueError("a trigger word has at least one letter")
-    letter = r"(?![\u2e80-\U0010ffff])\w"
-    return re.compile(
-        rf"(?<!{letter})(?<!\w[./\\@]){re.escape(word)}(?!{letter})(?![./\\@-]\w)",
-        re.IGNORECASE,
-    )

@@ -15,13 +15,25 @@ import torch
 from torch import Tensor
 
 from photomaker_core.conditioning.person_spans import PersonSpan
+from photomaker_core.conditioning.prompt_chunks import (
+    DEFAULT_MAX_CHUNKS,
+    PromptLayout,
+    PromptPart,
+    lay_out,
+    prompt_parts,
+    read_words,
+    spelled_by,
+)
 from photomaker_core.conditioning.prompt_tokens import (
     IdentityPrompt,
     identity_prompt,
-    place_trigger,
+    one_chunk_holds,
+    place_triggers,
     text_only_prompt,
+    trigger_pattern,
     unseen_text,
 )
+from photomaker_core.conditioning.prompt_weights import WeightedText, weigh, weighted_texts
 from photomaker_core.errors import PromptError
 from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.lora_layers import LoraWeights
@@ -29,13 +41,16 @@ from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 
 MAX_MERGE_STEP: Final = 30
 
+_Layouts = tuple[PromptLayout, PromptLayout]
+
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
     """The embeddings of one request. ``merged`` is ``text`` in a text-only picture.
 
-    ``dropped_text`` is the end of the prompt that did not fit beside the ID tokens; ``text_loras`` those that were
-    active in each text encoder. ``people`` are those with ID features, in the prompt's order.
+    Their tokens are [1, L, D], each branch with a length L of its own. ``dropped_text`` is the end of the prompt that
+    did not fit beside the ID tokens; ``text_loras`` those that were active in each text encoder. ``people`` says where
+    each person stands, ``photos_used`` how many photos of each found room.
     """
 
     text: TextEmbedding
@@ -44,6 +59,7 @@ class Conditioning:
     dropped_text: str = ""
     text_loras: tuple[LoraWeights, ...] = ()
     people: tuple[PersonSpan, ...] = ()
+    photos_used: tuple[int, ...] = ()
 
     def at_step(self, step: int, start_merge_step: int) -> TextEmbedding:
         """The positive branch's embeddings at denoising step ``step``, counted from 0."""
@@ -89,31 +105,193 @@ def condition(
     prompt: str,
     negative_prompt: str | None,
     trigger_word: str,
-    id_features: Tensor | None,
+    id_features: Tensor | Sequence[Tensor] | None,
     *,
     zeros_for_empty_negative: bool,
+    max_chunks: int = DEFAULT_MAX_CHUNKS,
 ) -> Conditioning:
-    """Build the conditioning of one request; ``id_features`` is [N, T, D], or ``None`` for text alone.
+    """Build the conditioning of one request.
 
-    Raises :class:`PromptError` where there are features and the prompt has no person to put them to.
+    ``id_features`` is a stack [N, T, D], several of them in the order of the prompt's triggers, or ``None`` for text
+    alone. Prompts that fit 77 tokens, about one person and without weights, are read as the reference reads them.
+
+    Raises :class:`PromptError` where there are features and the prompt has no person to put them to, or not as many
+    people as stacks, and for a weight out of range.
     """
-    if id_features is None:
-        plain = text.encode(prompt)
-        negative = _negative(text, negative_prompt, plain, zeros_for_empty_negative)
-        dropped_text = unseen_text(text.tokenizers[0], prompt)
+    stacks = [id_features] if isinstance(id_features, Tensor) else list(id_features or ())
+    if not stacks:
+        plain, dropped_text = _plain(text, prompt, max_chunks)
+        negative = _negative(text, negative_prompt, plain, zeros_for_empty_negative, max_chunks)
         return Conditioning(plain, plain, negative, dropped_text, text.effective_loras)
     if id_encoder is None:
         raise ValueError("ID features were given, but no PhotoMaker adapter is loaded")
-    prompt = place_trigger(prompt, trigger_word).text
-    stacked = stack_identity(text, id_encoder, prompt, trigger_word, id_features)
-    plain = text.encode(text_only_prompt(text.tokenizers[0], prompt, trigger_word))
+    prompt, class_words = place_triggers(prompt, trigger_word, len(stacks))
+    texts = weighted_texts(prompt)
+    if _reads_as_the_reference(text, prompt, texts, trigger_word, stacks, max_chunks):
+        found = _as_the_reference(text, id_encoder, prompt, class_words[0], trigger_word, stacks[0])
+    else:
+        found = _in_chunks(text, id_encoder, texts, class_words, trigger_word, stacks, max_chunks)
     return Conditioning(
-        text=plain,
-        merged=stacked.merged,
-        negative=_negative(text, negative_prompt, plain, zeros_for_empty_negative),
-        dropped_text=stacked.prompts[0].dropped_text,
+        text=found.plain,
+        merged=found.merged,
+        negative=_negative(text, negative_prompt, found.plain, zeros_for_empty_negative, max_chunks),
+        dropped_text=found.dropped_text,
         text_loras=text.effective_loras,
+        people=found.people,
+        photos_used=found.photos_used,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Identified:
+    """A prompt with its people's identities merged in, and without."""
+
+    plain: TextEmbedding
+    merged: TextEmbedding
+    people: tuple[PersonSpan, ...]
+    photos_used: tuple[int, ...]
+    dropped_text: str
+
+
+def _reads_as_the_reference(
+    text: TextEncoders,
+    prompt: str,
+    texts: Sequence[WeightedText],
+    trigger_word: str,
+    stacks: Sequence[Tensor],
+    max_chunks: int,
+) -> bool:
+    if len(stacks) > 1 or texts != (WeightedText(prompt),):
+        return False
+    count = stacks[0].shape[0] * stacks[0].shape[1]
+    return max_chunks == 1 or all(one_chunk_holds(one, prompt, trigger_word, count) for one in text.tokenizers)
+
+
+def _as_the_reference(
+    text: TextEncoders, id_encoder: IdEncoder, prompt: str, class_word: str, trigger_word: str, stack: Tensor
+) -> _Identified:
+    stacked = stack_identity(text, id_encoder, prompt, trigger_word, stack)
+    first = text.tokenizers[0]
+    until = first.ids(first.text(first.ids(trigger_pattern(trigger_word).split(prompt)[0])))
+    end = 1 + len(until)
+    span = PersonSpan(class_word, stacked.prompts[0].class_tokens, range(end - len(first.words(until)[-1]), end))
+    plain = text.encode(text_only_prompt(first, prompt, trigger_word))
+    return _Identified(plain, stacked.merged, (span,), (len(stack),), stacked.prompts[0].dropped_text)
+
+
+def _in_chunks(
+    text: TextEncoders,
+    id_encoder: IdEncoder,
+    texts: Sequence[WeightedText],
+    class_words: Sequence[str],
+    trigger_word: str,
+    stacks: Sequence[Tensor],
+    max_chunks: int,
+) -> _Identified:
+    parts = prompt_parts(texts, trigger_word)
+    if sum(part.names_person for part in parts) != len(stacks):
+        raise PromptError("The trigger word “{trigger}” must follow the word for the person.", trigger=trigger_word)
+    layouts, photos = _with_room(text, parts, trigger_word, stacks, max_chunks)
+    spoken = _layouts(text, spelled_by(text.tokenizers[0], parts), [1] * len(stacks), max_chunks)
+    merged = _joined(text, layouts)
+    tokens = merged.tokens
+    people = []
+    for word, stack, count, places, spoken_places in zip(
+        class_words, stacks, photos, layouts[0].id_places, spoken[0].class_words, strict=True
+    ):
+        if places is None or spoken_places is None:
+            raise _no_room(text, trigger_word, max_chunks)
+        features = stack[torch.arange(count) * len(stack) // count].flatten(0, 1)
+        with torch.no_grad():
+            tokens = id_encoder.fuse(tokens, places, features.to(tokens))
+        people.append(PersonSpan(word, places, spoken_places))
+    return _Identified(
+        plain=_weighted(text, _joined(text, spoken), spoken),
+        merged=_weighted(text, TextEmbedding(tokens, merged.pooled), layouts),
+        people=tuple(people),
+        photos_used=photos,
+        dropped_text=text.tokenizers[0].text(layouts[0].dropped),
+    )
+
+
+def _with_room(
+    text: TextEncoders, parts: Sequence[PromptPart], trigger_word: str, stacks: Sequence[Tensor], max_chunks: int
+) -> tuple[_Layouts, tuple[int, ...]]:
+    """The layouts with the most photos of each person beside which all words fit, or else all people.
+
+    Raises :class:`PromptError` where one photo of each person is too much.
+    """
+    words = [read_words(tokenizer, parts) for tokenizer in text.tokenizers]
+    with_everybody: tuple[_Layouts, tuple[int, ...]] | None = None
+    for most in range(max(len(stack) for stack in stacks), 0, -1):
+        photos = tuple(min(len(stack), most) for stack in stacks)
+        counts = [count * stack.shape[1] for count, stack in zip(photos, stacks, strict=True)]
+        first, second = (
+            lay_out(tokenizer, read, counts, max_chunks) for tokenizer, read in zip(text.tokenizers, words, strict=True)
+        )
+        if None in first.id_places or None in second.id_places:
+            continue
+        if first.id_places != second.id_places:
+            raise PromptError(
+                "The two tokenizers disagree on where “{trigger}” stands in this prompt.", trigger=trigger_word
+            )
+        with_everybody = with_everybody or ((first, second), photos)
+        if not first.dropped:
+            return (first, second), photos
+    if with_everybody is None:
+        raise _no_room(text, trigger_word, max_chunks)
+    return with_everybody
+
+
+def _no_room(text: TextEncoders, trigger_word: str, max_chunks: int) -> PromptError:
+    return PromptError(
+        "The word before “{trigger}” comes too late: it and the ID tokens that replace it must lie within the first "
+        "{limit} tokens. Move the person nearer to the beginning.",
+        trigger=trigger_word,
+        limit=max_chunks * (text.tokenizers[0].length - 2),
+    )
+
+
+def _plain(text: TextEncoders, prompt: str, max_chunks: int) -> tuple[TextEmbedding, str]:
+    """A prompt without people as embeddings, and the end of it that they do not hold."""
+    texts = weighted_texts(prompt)
+    if texts == (WeightedText(prompt),):
+        unseen = [unseen_text(tokenizer, prompt) for tokenizer in text.tokenizers]
+        if max_chunks == 1 or not any(unseen):
+            return text.encode(prompt), unseen[0]
+    layouts = _layouts(text, prompt_parts(texts), [], max_chunks)
+    return _weighted(text, _joined(text, layouts), layouts), text.tokenizers[0].text(layouts[0].dropped)
+
+
+def _layouts(text: TextEncoders, parts: Sequence[PromptPart], counts: Sequence[int], max_chunks: int) -> _Layouts:
+    first, second = (
+        lay_out(tokenizer, read_words(tokenizer, parts), counts, max_chunks) for tokenizer in text.tokenizers
+    )
+    return first, second
+
+
+def _joined(text: TextEncoders, layouts: _Layouts) -> TextEmbedding:
+    """Both encoders' chunks embedded; the encoder with fewer gets empty ones behind them."""
+    most = max(len(layout.chunks) for layout in layouts)
+    first, second = (
+        [*layout.chunks, *([tokenizer.framed([])] * (most - len(layout.chunks)))]
+        for layout, tokenizer in zip(layouts, text.tokenizers, strict=True)
+    )
+    return text.encode_chunks(first, second)
+
+
+def _weighted(text: TextEncoders, embedding: TextEmbedding, layouts: _Layouts) -> TextEmbedding:
+    if all(weight == 1 for layout in layouts for weight in layout.weights):
+        return embedding
+    length = embedding.tokens.shape[1]
+    of_each = [
+        torch.tensor([*layout.weights, *([1.0] * (length - len(layout.weights)))]).unsqueeze(-1).expand(-1, width)
+        for layout, width in zip(layouts, text.widths, strict=True)
+    ]
+    weights = torch.cat(of_each, dim=-1).unsqueeze(0).to(embedding.tokens)
+    empty = text.encode("").tokens
+    repeated = empty.repeat(1, length // empty.shape[1], 1)
+    return TextEmbedding(weigh(embedding.tokens, repeated, weights), embedding.pooled)
 
 
 def blend_stacks(stacks: Sequence[Tensor], weights: Sequence[float], max_photos: int) -> Tensor:
@@ -150,7 +328,9 @@ def _apportion(shares: list[float], places: int) -> list[int]:
     return counts
 
 
-def _negative(text: TextEncoders, prompt: str | None, like: TextEmbedding, zeros_when_none: bool) -> TextEmbedding:
+def _negative(
+    text: TextEncoders, prompt: str | None, like: TextEmbedding, zeros_when_none: bool, max_chunks: int
+) -> TextEmbedding:
     if prompt is None and zeros_when_none:
         return like.zeros_like()
-    return text.encode(prompt or "")
+    return _plain(text, prompt or "", max_chunks)[0]

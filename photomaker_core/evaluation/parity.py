@@ -40,6 +40,8 @@ TOLERANCES: Final[dict[str, float]] = {
     "image": 5e-4,
 }
 _STYLE_NAME: Final = "style"
+_REFERENCE_CHUNKS: Final = 1
+"""The reference cuts a prompt after 77 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def _model(folders: GoldenFolders, case: dict[str, Any], golden: Mapping[str, Te
         load_adapter(adapter_path),
         face_embedder=None if faces is None else _GivenFaces(faces),
         fuse_lora=bool(case.get("fuse")),
+        max_chunks=_REFERENCE_CHUNKS,
     )
     if case.get("style"):
         model.add_style_lora(_STYLE_NAME, folders.adapters / "style.safetensors")

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from photomaker_core.conditioning.prompt_chunks import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
 from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
 from photomaker_core.errors import MissingFaceEmbedderError, ModelError, UnfusedLoraError
 from photomaker_core.images.preprocessing import clip_pixels
@@ -50,7 +51,10 @@ class PhotoMaker:
         trigger_word: str = DEFAULT_TRIGGER_WORD,
         lora_weight: float = 1.0,
         fuse_lora: bool = False,
+        max_chunks: int = DEFAULT_MAX_CHUNKS,
     ) -> None:
+        if not 1 <= max_chunks <= LARGEST_MAX_CHUNKS:
+            raise ModelError(f"A prompt can have 1 to {LARGEST_MAX_CHUNKS} chunks; {max_chunks} is not possible.")
         encoder = adapter.id_encoder
         if encoder.width != base.text.width:
             raise ModelError(
@@ -65,6 +69,7 @@ class PhotoMaker:
         self.base = base
         self.id_encoder: IdEncoder = encoder.to(base.hardware.device, base.hardware.dtype)
         self.trigger_word = trigger_word
+        self.max_chunks = max_chunks
         self.style_loras: list[str] = []
         self.notes: list[str] = [*base.notes, *adapter.notes]
         """Phrases that an operator should read about the files that were loaded."""
@@ -240,6 +245,7 @@ def load_photomaker(
     use_lora: bool = True,
     memory_plan: MemoryPlan | None = None,
     layout: UnetLayout = PLAIN_LAYOUT,
+    max_chunks: int = DEFAULT_MAX_CHUNKS,
 ) -> PhotoMaker:
     """Load everything that a picture needs.
 
@@ -247,7 +253,8 @@ def load_photomaker(
     (see :func:`~photomaker_core.loading.base_model.load_base`); ``adapter`` a ``photomaker-v1`` or
     ``-v2`` file in either form; ``style_loras`` maps names to files. Without ``use_lora`` the adapter's LoRA is
     left out, and text alone draws what the base draws. Without a ``memory_plan`` the fastest one that fits the
-    free memory is taken. The model's ``notes`` say what is odd about the files. Raises :class:`ModelError`.
+    free memory is taken. Prompts are read to the end of ``max_chunks`` chunks of 75 tokens. The model's ``notes`` say
+    what is odd about the files. Raises :class:`ModelError`.
     """
     hardware = hardware or best_hardware()
     loaded = load_adapter(adapter)
@@ -260,6 +267,7 @@ def load_photomaker(
         loaded,
         face_embedder=face_embedder,
         fuse_lora=fuse_lora,
+        max_chunks=max_chunks,
     )
     for name, path in (style_loras or {}).items():
         model.add_style_lora(name, path)

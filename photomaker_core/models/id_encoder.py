@@ -190,7 +190,7 @@ class IdEncoder(nn.Module):
         return features
 
     def fuse(self, tokens: Tensor, class_tokens: range, id_features: Tensor) -> Tensor:
-        """Replace the class tokens of text embeddings [1, 77, D] by the stacked ID embedding.
+        """Replace the class tokens of text embeddings [1, L, D] by the stacked ID embedding.
 
         ``id_features``: [M, D], one for each place in ``class_tokens``.
         """

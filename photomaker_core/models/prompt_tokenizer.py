@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from transformers import PreTrainedTokenizerBase
+
+_END_OF_WORD: Final = "</w>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,15 @@ class PromptTokenizer:
         encodable = text.encode("utf-8", "replace").decode()
         found = self.tokenizer(encodable, add_special_tokens=False, verbose=False).input_ids
         return [token for token in found if token < self.embeddings]
+
+    def words(self, ids: Sequence[int]) -> list[list[int]]:
+        """``ids`` cut behind every token that ends a word."""
+        words: list[list[int]] = [[]]
+        for one, spelling in zip(ids, self.tokenizer.convert_ids_to_tokens(list(ids)), strict=True):
+            words[-1].append(one)
+            if spelling.endswith(_END_OF_WORD):
+                words.append([])
+        return [word for word in words if word]
 
     def framed(self, ids: Sequence[int]) -> list[int]:
         """``ids`` between begin and end, cut or padded to ``length``."""

@@ -1,7 +1,7 @@
 """Cross-attention by region: which latent positions see which tokens, and where a token is looked at.
 
-A person's tokens are for the positions of that person alone, as in FastComposer's localised attention (Xiao et al. 2023)
-and InstantFamily (Kim et al. 2024). Called by the engine.
+A person's tokens are for the positions of that person alone, as in FastComposer's localised attention (Xiao et al.
+2023) and InstantFamily (Kim et al. 2024). Called by the engine.
 
 Everything here is laid on diffusers' ``Transformer2DModel``, around the blocks and not inside them: compiled blocks,
 any attention processor (sliced, fused, SDPA), LoRA layers and offloaded weights work as they are.
@@ -90,25 +90,28 @@ def masked_attention(unet: UNet2DConditionModel, masks: Mapping[int, Tensor]) ->
 
 
 @contextmanager
-def attention_to_tokens(unet: UNet2DConditionModel, rows: Mapping[int, Sequence[range]]) -> Iterator[dict[int, Tensor]]:
+def attention_to_tokens(
+    unet: UNet2DConditionModel, rows: Mapping[int, Sequence[range]], lengths: Sequence[int]
+) -> Iterator[dict[int, Tensor]]:
     """While the context lasts, a forward of ``unet`` fills the result: for each of ``rows`` [P, h, w] in float32.
 
-    ``rows[index]`` are spans of tokens of the batch's row ``index``; the result is the attention that each position of
-    a low resolution pays to each span, summed over its tokens and averaged over heads and the up blocks' layers
-    (Tang et al. 2022, DAAM). The queries are computed beside the forward, whose own blocks stay untouched.
+    ``rows[index]`` are spans of tokens of the batch's row ``index``, whose embeddings are ``lengths[index]`` long
+    without their padding; the result is the attention that each position of a low resolution pays to each span, summed
+    over its tokens and averaged over heads and the up blocks' layers (Tang et al. 2022, DAAM). The queries are computed
+    beside the forward, whose own blocks stay untouched.
     """
     found: dict[int, Tensor] = {}
     transformers = _transformers(unet.up_blocks)
-    indices = list(rows)
 
     def read(module: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
         hidden = args[0] if args else inputs["hidden_states"]
         height, width = hidden.shape[-2:]
         if (height, width) != grid:
             return
-        attention = _attention(module, hidden[indices], inputs["encoder_hidden_states"][indices])
-        for index, row in zip(indices, attention, strict=True):
-            maps = torch.stack([row[:, span.start : span.stop].sum(1) for span in rows[index]])
+        for index, spans in rows.items():
+            tokens = inputs["encoder_hidden_states"][index : index + 1, : lengths[index]]
+            (row,) = _attention(module, hidden[index : index + 1], tokens)
+            maps = torch.stack([row[:, span.start : span.stop].sum(1) for span in spans])
             found[index] = found.get(index, 0.0) + maps.view(-1, height, width)
 
     grid: tuple[int, int] = (0, 0)

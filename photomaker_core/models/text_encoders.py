@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,10 @@ from photomaker_core.models.prompt_tokenizer import PromptTokenizer
 
 @dataclass(frozen=True, slots=True)
 class TextEmbedding:
-    """``tokens``: [B, 77, D] with D both encoders' widths together; ``pooled``: [B, P]. B is 1 in drawing."""
+    """``tokens``: [B, L, D] with D both encoders' widths together; ``pooled``: [B, P]. B is 1 in drawing.
+
+    L is 77 times the prompt's chunks.
+    """
 
     tokens: Tensor
     pooled: Tensor
@@ -87,8 +90,13 @@ class TextEncoders:
         return cls((first, second), encoders, cache)
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Each encoder's share of D."""
+        return tuple(int(encoder.config.hidden_size) for encoder in self.encoders)
+
+    @property
     def width(self) -> int:
-        return sum(int(encoder.config.hidden_size) for encoder in self.encoders)
+        return sum(self.widths)
 
     @property
     def device(self) -> torch.device:
@@ -118,6 +126,20 @@ class TextEncoders:
     def encode(self, prompt: str) -> TextEmbedding:
         """Embed a plain prompt."""
         return self.encode_ids(*self.token_ids([prompt]))
+
+    @torch.no_grad()
+    def encode_chunks(self, first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> TextEmbedding:
+        """Embed a prompt's chunks of 77 ids apart, as many for either encoder, and join them along the length.
+
+        The pooled embedding is the first chunk's, as in AUTOMATIC1111 and ComfyUI.
+        """
+        chunks = [
+            self.encode_ids(torch.tensor([one]), torch.tensor([other]))
+            for one, other in zip(first, second, strict=True)
+        ]
+        if len(chunks) == 1:
+            return chunks[0]
+        return TextEmbedding(torch.cat([chunk.tokens for chunk in chunks], dim=1), chunks[0].pooled)
 
     def encode_ids(self, first: Tensor, second: Tensor) -> TextEmbedding:
         """Embed ids [B, 77], one tensor for each encoder; gradients flow where they are enabled.

@@ -6,7 +6,7 @@ each is done, then ``finish``. The GPU thread is its only caller in the bot; a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,10 +80,13 @@ class StepEngine:
         self,
         prompt: str,
         negative_prompt: str | None,
-        id_features: Tensor | None,
+        id_features: Tensor | Sequence[Tensor] | None,
         style_loras: LoraWeights = (),
     ) -> Conditioning:
-        """Embed a request once; ``id_features`` is [N, T, D], or ``None`` for a text-only picture.
+        """Embed a request once.
+
+        ``id_features`` is a stack [N, T, D], several of them in the order of the prompt's triggers, or ``None`` for a
+        text-only picture.
 
         ``style_loras`` are those that the pictures will be drawn with: they may change the text encoders too. Raises
         :class:`~photomaker_core.errors.PromptError`, and :class:`~photomaker_core.errors.SettingsError` for an
@@ -98,6 +101,7 @@ class StepEngine:
             self.model.trigger_word,
             id_features,
             zeros_for_empty_negative=self.model.base.zeros_for_empty_negative,
+            max_chunks=self.model.max_chunks,
         )
 
     def begin(
@@ -272,7 +276,10 @@ class StepEngine:
         with ExitStack() as around:
             if given.masks:
                 around.enter_context(masked_attention(unet, given.masks))
-            attention = around.enter_context(attention_to_tokens(unet, watched)) if watched else {}
+            attention: Mapping[int, Tensor] = {}
+            if watched:
+                lengths = [row.generation.embedding(row.branch).tokens.shape[1] for row in rows]
+                attention = around.enter_context(attention_to_tokens(unet, watched, lengths))
             output = unet(
                 given.sample,
                 given.timesteps,

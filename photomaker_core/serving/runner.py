@@ -34,15 +34,16 @@ _PATIENCE_STEPS = 4
 class ImageJob:
     """A request for pictures; ``settings`` has one entry a picture.
 
-    ``id_features`` is [N, T, D], or ``None`` for a text-only picture. Steps are shared fairly
-    between members, in proportion to their ``weight``. All pictures begin at ``start`` where there is one.
+    ``id_features`` is a stack [N, T, D], one for each of several people, or ``None`` for a text-only picture. Steps
+    are shared fairly between members, in proportion to their ``weight``. All pictures begin at ``start`` where there
+    is one.
     ``prepare`` is called right before the job is begun and returns it with what is read late; what it raises ends it.
     """
 
     job_id: int
     prompt: str
     negative_prompt: str | None
-    id_features: Tensor | None
+    id_features: Tensor | Sequence[Tensor] | None
     settings: Sequence[GenerationSettings]
     member: int = 0
     weight: float = 1.0

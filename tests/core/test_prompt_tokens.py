@@ -240,8 +240,9 @@ def test_the_end_of_a_long_prompt_without_a_person_is_named_too(tiny_model: Phot
     tokenizer = tiny_model.base.text.tokenizers[0]
     assert unseen_text(tokenizer, "in the sea " * 25) == ""
     assert unseen_text(tokenizer, "in the sea " * 25 + "Under a red hat") == "under a red hat"
-    conditioning = StepEngine(tiny_model).condition("in the sea " * 25 + "Under a red hat", None, None)
-    assert conditioning.dropped_text == "under a red hat"
+    engine = StepEngine(tiny_model)
+    assert engine.condition("in the sea " * 25 + "Under a red hat", None, None).dropped_text == ""
+    assert engine.condition("in the sea " * 100 + "Under a red hat", None, None).dropped_text == "under a red hat"
 
 
 def test_a_person_named_too_late_is_explained(tiny_model: PhotoMaker) -> None:
