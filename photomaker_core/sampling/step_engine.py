@@ -239,6 +239,12 @@ class StepEngine:
         """Decode in parts, between which other work can be done; each ``next`` runs one."""
         return decode_in_parts(self.model.base.vae, latents)
 
+    def synchronize(self) -> None:
+        """Wait for the card to have done what it was given, so that a clock counts its work."""
+        device = self.model.base.hardware.device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     def _predict(self, generations: Sequence[Generation]) -> Sequence[_Prediction]:
         """Every generation's prediction: one row of the UNet for each branch that its step computes."""
         rows = [_Row(generation, branch) for generation in generations for branch in generation.branches]

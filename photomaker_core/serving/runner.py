@@ -22,6 +22,7 @@ from photomaker_core.errors import DrawingError
 from photomaker_core.models.lora_layers import LoraWeights
 from photomaker_core.models.vae import Decoding, decode_in_tiles
 from photomaker_core.sampling.generation import Generation, GenerationSettings, Img2ImgInit, steps_anew
+from photomaker_core.sampling.regions import Regions
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.fair_queue import FairQueue
 
@@ -36,7 +37,7 @@ class ImageJob:
 
     ``id_features`` is a stack [N, T, D], one for each of several people, or ``None`` for a text-only picture. Steps
     are shared fairly between members, in proportion to their ``weight``. All pictures begin at ``start`` where there
-    is one.
+    is one, and have their people in ``regions`` where these are given.
     ``prepare`` is called right before the job is begun and returns it with what is read late; what it raises ends it.
     """
 
@@ -48,6 +49,7 @@ class ImageJob:
     member: int = 0
     weight: float = 1.0
     start: Img2ImgInit | None = None
+    regions: Regions | None = None
     prepare: Callable[[ImageJob], ImageJob] | None = None
 
 
@@ -187,6 +189,8 @@ class Runner:
                 self._decoding.append((picture, self._engine.decoding(picture.generation.latents)))
         for job in dict.fromkeys(picture.job for picture in batch):
             self._tell(job)
+        if self._decoding:
+            self._engine.synchronize()
         self._decode(until_s=2 * self._clock() - started_s)
         if self.is_idle:
             self._limit = self._max_batch
@@ -202,7 +206,9 @@ class Runner:
             if drawing.prepare is not None:
                 drawing = job.drawing = replace(drawing.prepare(drawing), prepare=None)
             conditioning = self._conditioning(job, picture.settings.style_loras)
-            picture.generation = self._engine.begin(conditioning, picture.settings, start=drawing.start)
+            picture.generation = self._engine.begin(
+                conditioning, picture.settings, start=drawing.start, regions=drawing.regions
+            )
         except Exception as error:
             self._end(job, Failed(error))
             return False
@@ -244,6 +250,7 @@ class Runner:
             picture, parts = self._decoding[0]
             try:
                 next(parts)
+                self._engine.synchronize()
             except StopIteration as end:
                 self._decoding.popleft()
                 self._conclude(picture, end.value)
