@@ -144,7 +144,7 @@ def test_a_waiting_drawing_can_be_cancelled(start: Callable[[int], GpuThread]) -
 def test_a_prompt_that_fails_fails_alone(start: Callable[[], GpuThread]) -> None:
     thread = start()
     bad, good = Listener(), Listener()
-    thread.submit(drawing(1, prompt="sea " * 90 + "a man img"), bad)
+    thread.submit(drawing(1, prompt="sea " * 320 + "a man img"), bad)
     thread.submit(drawing(2), good)
     failed = bad.end()
     assert isinstance(failed, Failed)

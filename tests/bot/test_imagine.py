@@ -94,7 +94,7 @@ async def test_a_missing_trigger_is_inserted_and_told(server: Server) -> None:
 
 async def test_words_that_the_model_cannot_see_are_told(server: Server) -> None:
     await server.add(server.ada, "newton", upload(1), upload(2))
-    prompt = "a man img " + "in the sea " * 24 + "under a red umbrella"
+    prompt = "a man img " + "a b c " * 110 + "under a red umbrella"
     reply = await server.command(server.ada, "imagine", prompt=prompt)
     assert re.search(r"The prompt is too long; the model did not see: “.*a red umbrella”", reply.content)
     assert len(reply.attachments) == 1
@@ -109,7 +109,7 @@ async def test_words_that_the_model_cannot_see_are_told(server: Server) -> None:
         ({"prompt": "img of a castle"}, "needs a word for the person before it"),
         ({"prompt": "a man img " + "x" * 1000}, "1010 characters long; at most 1000"),
         ({"negative": "x" * 1001}, "The negative prompt is 1001 characters long; at most 1000"),
-        ({"prompt": "sea " * 90 + "a man img"}, "within its first 75 tokens"),
+        ({"prompt": "a b " * 160 + "a man img"}, "within the first 300 tokens"),
         ({"identity": "nobody"}, "You have no identity called “nobody”"),
         ({"seed": -1}, "The seed must be between 0 and 2147483647; -1 is not"),
         ({"seed": 2**31}, "The seed must be between"),

@@ -56,7 +56,7 @@ def test_generate_takes_a_single_file_base_aspect_style_and_scheduler(here: Path
 def test_generate_says_where_it_put_the_trigger_and_what_it_left_out(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert generate("--prompt", "a man " + "in a very red hat " * 30) == 0
+    assert generate("--prompt", "a man " + "in a very red hat " * 80) == 0
     printed = capsys.readouterr().out
     assert "The trigger word was inserted: a man img in" in printed
     assert "the model does not see:" in printed
