@@ -118,10 +118,10 @@ class JobStore:
         """
         async with self._database.transaction() as session:
             await lock_user(session, new.user_id)
-            await _check_limits(session, Job.user_id == new.user_id, new, _OF_MEMBER, limits)
+            await _check_member(session, new, limits)
             if new.guild_id is not None:
                 await lock_server(session, new.guild_id)
-                await _check_limits(session, Job.guild_id == new.guild_id, new, _OF_SERVER, limits)
+                await _check_server(session, new, limits)
             job = Job(**asdict(new), error=None, dropped_text=None, finished_at=None)
             session.add(job)
         return _record(job)
@@ -233,46 +233,47 @@ async def _change_open(session: AsyncSession, job_id: int, **values: Any) -> boo
     return await session.scalar(change) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """The limits of one whose jobs are counted, by their names, and what is said where one is reached."""
-
-    open_jobs: str
-    pictures_a_day: str
-    too_many_jobs: str
-    too_many_pictures: str
-
-
-_OF_MEMBER: Final = _Counted(
-    "open_jobs",
-    "pictures_a_day",
-    "Open jobs of yours: {number}, which is the most. Wait for one to finish, or cancel it.",
-    "Pictures of yours in the last 24 hours: {number}; {most} are the most. Please come back later.",
-)
-_OF_SERVER: Final = _Counted(
-    "server_open_jobs",
-    "server_pictures_a_day",
-    "Open jobs of this server: {number}, which is the most. Please try again when some have finished.",
-    "Pictures of this server in the last 24 hours: {number}; {most} are the most. Please come back later.",
-)
-
-
-async def _check_limits(
-    session: AsyncSession, theirs: ColumnElement[bool], new: NewJob, counted: _Counted, limits: JobLimits
-) -> None:
-    most_jobs: int | None = getattr(limits, counted.open_jobs)
-    most_pictures: int | None = getattr(limits, counted.pictures_a_day)
-    if most_jobs is None and most_pictures is None:
+async def _check_member(session: AsyncSession, new: NewJob, limits: JobLimits) -> None:
+    if limits.open_jobs is None and limits.pictures_a_day is None:
         return
+    jobs, pictures = await _counted(session, Job.user_id == new.user_id)
+    if limits.open_jobs is not None and jobs >= limits.open_jobs:
+        raise LimitReachedError(
+            "Open jobs of yours: {number}, which is the most. Wait for one to finish, or cancel it.", number=jobs
+        )
+    if limits.pictures_a_day is not None and pictures + new.pictures > limits.pictures_a_day:
+        raise LimitReachedError(
+            "Pictures of yours in the last 24 hours: {number}; {most} are the most. Please come back later.",
+            number=pictures,
+            most=limits.pictures_a_day,
+        )
+
+
+async def _check_server(session: AsyncSession, new: NewJob, limits: JobLimits) -> None:
+    if limits.server_open_jobs is None and limits.server_pictures_a_day is None:
+        return
+    jobs, pictures = await _counted(session, Job.guild_id == new.guild_id)
+    if limits.server_open_jobs is not None and jobs >= limits.server_open_jobs:
+        raise LimitReachedError(
+            "Open jobs of this server: {number}, which is the most. Please try again when some have finished.",
+            number=jobs,
+        )
+    if limits.server_pictures_a_day is not None and pictures + new.pictures > limits.server_pictures_a_day:
+        raise LimitReachedError(
+            "Pictures of this server in the last 24 hours: {number}; {most} are the most. Please come back later.",
+            number=pictures,
+            most=limits.server_pictures_a_day,
+        )
+
+
+async def _counted(session: AsyncSession, theirs: ColumnElement[bool]) -> tuple[int, int]:
+    """The open jobs and the pictures of the last 24 hours."""
     is_open, is_recent = Job.state.in_(_OPEN), Job.created_at > datetime.now(UTC) - timedelta(days=1)
     query = select(
         func.count().filter(is_open), func.sum(Job.pictures).filter(is_recent, Job.state.in_(_COUNTED))
     ).where(theirs, or_(is_open, is_recent))
     jobs, pictures = (await session.execute(query)).one()
-    if most_jobs is not None and jobs >= most_jobs:
-        raise LimitReachedError(counted.too_many_jobs, number=jobs)
-    if most_pictures is not None and (pictures or 0) + new.pictures > most_pictures:
-        raise LimitReachedError(counted.too_many_pictures, number=pictures or 0, most=most_pictures)
+    return jobs, pictures or 0
 
 
 def _record(job: Job) -> JobRecord:

@@ -49,11 +49,11 @@ class AdmissionPolicy:
         own = self._limits
         wait_s = None if rules.wait_minutes is None else 60.0 * rules.wait_minutes
         return JobLimits(
-            open_jobs=_lower(own.open_jobs, rules.most_open_jobs(context.role_ids)),
-            pictures_a_day=_lower(own.pictures_a_day, rules.pictures_a_day),
-            server_open_jobs=_lower(own.server_open_jobs, rules.server_jobs),
-            server_pictures_a_day=_lower(own.server_pictures_a_day, rules.server_pictures_a_day),
-            wait_s=_lower(own.wait_s, wait_s),
+            open_jobs=stricter(own.open_jobs, rules.most_open_jobs(context.role_ids)),
+            pictures_a_day=stricter(own.pictures_a_day, rules.pictures_a_day),
+            server_open_jobs=stricter(own.server_open_jobs, rules.server_jobs),
+            server_pictures_a_day=stricter(own.server_pictures_a_day, rules.server_pictures_a_day),
+            wait_s=stricter(own.wait_s, wait_s),
         )
 
 
@@ -62,6 +62,6 @@ def blocked_word(rules: Rules, texts: Sequence[str]) -> str | None:
     return first_word_in(rules.blocked_words, texts)
 
 
-def _lower(one: N | None, other: N | None) -> N | None:
+def stricter(one: N | None, other: N | None) -> N | None:
     """The stricter of two limits, where ``None`` is no limit."""
     return min((limit for limit in (one, other) if limit is not None), default=None)

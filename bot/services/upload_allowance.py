@@ -7,15 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from photomaker_core.errors import UserError
-from storage import ServerStore
+from bot.services.admission import stricter
+from storage import LimitReachedError, ServerStore
 
 _HOUR_S: Final = 3600.0
 _MOST_REMEMBERED: Final = 50_000
-
-
-class UploadLimitError(UserError):
-    """The member has handed in as many photos within an hour as they may."""
 
 
 class UploadAllowance:
@@ -31,11 +27,10 @@ class UploadAllowance:
         self._times_s: dict[int, deque[float]] = {}
 
     async def take(self, user_id: int, guild_id: int | None, photos: int) -> None:
-        """Count photos that a member hands in now, all of them or none; raises :class:`UploadLimitError`."""
+        """Count photos that a member hands in now, all of them or none; raises :class:`LimitReachedError`."""
         most = self._most
         if guild_id is not None:
-            narrowed = (await self._servers.rules(guild_id)).uploads_an_hour
-            most = min((one for one in (most, narrowed) if one is not None), default=None)
+            most = stricter(most, (await self._servers.rules(guild_id)).uploads_an_hour)
         self._count(user_id, photos, most)
 
     def _count(self, user_id: int, photos: int, most: int | None) -> None:
@@ -45,7 +40,7 @@ class UploadAllowance:
         if recent or photos:
             self._times_s[user_id] = recent
         if most is not None and len(recent) + photos > most:
-            raise UploadLimitError(
+            raise LimitReachedError(
                 "Photos of yours within an hour: {number}; {most} are the most. Please come back later.",
                 number=len(recent),
                 most=most,

@@ -182,7 +182,7 @@ async def read_all(
     identities: IdentityService, interaction: discord.Interaction, attachments: Sequence[discord.Attachment]
 ) -> list[Upload]:
     """Download attachments; before downloading any, raises :class:`PhotoError` for one that is too large, and
-    :class:`UploadLimitError` where they are too many for this hour."""
+    :class:`~storage.LimitReachedError` where they are too many for this hour."""
     for attachment in attachments:
         if attachment.size > MAX_UPLOAD_BYTES:
             raise too_large(attachment.filename)

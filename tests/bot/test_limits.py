@@ -14,7 +14,7 @@ from bot.app import PhotoMakerBot
 from bot.config import ConfigError
 from bot.services.admission import AdmissionPolicy
 from bot.services.draw_contexts import DrawContext
-from bot.services.upload_allowance import UploadAllowance, UploadLimitError
+from bot.services.upload_allowance import UploadAllowance
 from photomaker_core.loading.photomaker import PhotoMaker
 from storage import JobLimits, LimitReachedError, Preferences, Rules, ServerStore
 from tests.support.draw_requests import asked
@@ -143,7 +143,7 @@ async def test_of_ten_uploads_at_once_as_many_pass_as_may(server: Server) -> Non
     taken = await asyncio.gather(
         *(allowance.take(1, server.env.guild.id, 1) for _ in range(10)), return_exceptions=True
     )
-    assert sum(isinstance(one, UploadLimitError) for one in taken) == 7
+    assert sum(isinstance(one, LimitReachedError) for one in taken) == 7
     assert taken.count(None) == 3
 
 
@@ -151,7 +151,7 @@ async def test_an_hour_later_photos_are_taken_again(server: Server) -> None:
     now_s = 0.0
     allowance = UploadAllowance(ServerStore(server.bot.database), 2, lambda: now_s)
     await allowance.take(1, None, 2)
-    with pytest.raises(UploadLimitError):
+    with pytest.raises(LimitReachedError):
         await allowance.take(1, None, 1)
     now_s = 3601.0
     await allowance.take(1, None, 2)
