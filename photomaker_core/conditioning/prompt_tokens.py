@@ -86,8 +86,7 @@ def place_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> Trig
             )
         return _behind(text, people[0], trigger_word)
     before, after = text[: found[0].start()], text[found[0].end() :]
-    word = _last_word(before)
-    if word and word.lower() not in NO_PERSON_WORDS:
+    if word := _person_ending(before):
         return TriggeredPrompt(f"{before}{trigger_word}{after}", word, trigger_inserted=False)
     before, after = _tidied(before, after)
     people = _people(f"{before}{after}")
@@ -125,8 +124,7 @@ def place_triggers(prompt: str, trigger_word: str, people: int) -> tuple[str, tu
     rest = parts[0]
     for number, after in enumerate(parts[1:], start=1):
         before, rest = rest, after
-        word = _last_word(before)
-        if word and word.lower() not in NO_PERSON_WORDS:
+        if word := _person_ending(before):
             text += f"{before}{trigger_word}"
             words.append(word)
             continue
@@ -144,11 +142,6 @@ def place_triggers(prompt: str, trigger_word: str, people: int) -> tuple[str, tu
         words.append(found[-1][0])
         rest = f"{before[end:]}{rest}"
     return f"{text}{rest}", tuple(words)
-
-
-def trigger_count(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> int:
-    """Count the trigger words of a prompt."""
-    return len(trigger_pattern(trigger_word).findall(prompt))
 
 
 @cache
@@ -234,6 +227,12 @@ def _behind(text: str, person: re.Match[str], trigger_word: str) -> TriggeredPro
 def _people(text: str) -> Sequence[re.Match[str]]:
     """The usual class words of a text, or where there is none any word for a person."""
     return next((found for pattern in _PEOPLE if (found := list(pattern.finditer(text)))), [])
+
+
+def _person_ending(text: str) -> str:
+    """The word that ends a text, unless it is no person; then empty."""
+    word = _last_word(text)
+    return "" if word.lower() in NO_PERSON_WORDS else word
 
 
 def _last_word(text: str) -> str:

@@ -19,6 +19,7 @@ from photomaker_core.conditioning.prompt_chunks import (
     DEFAULT_MAX_CHUNKS,
     PromptLayout,
     PromptPart,
+    Word,
     lay_out,
     prompt_parts,
     read_words,
@@ -90,9 +91,7 @@ def stack_identity(
     features = id_features.flatten(0, 1)
     first, second = (identity_prompt(tokenizer, prompt, trigger_word, len(features)) for tokenizer in text.tokenizers)
     if first.class_tokens != second.class_tokens:
-        raise PromptError(
-            "The two tokenizers disagree on where “{trigger}” stands in this prompt.", trigger=trigger_word
-        )
+        raise _disagreement(trigger_word)
     with torch.no_grad():
         embedding = text.encode_ids(torch.tensor([first.input_ids]), torch.tensor([second.input_ids]))
         fused = id_encoder.fuse(embedding.tokens, second.class_tokens, features.to(embedding.tokens))
@@ -192,7 +191,8 @@ def _in_chunks(
     if sum(part.names_person for part in parts) != len(stacks):
         raise PromptError("The trigger word “{trigger}” must follow the word for the person.", trigger=trigger_word)
     layouts, photos = _with_room(text, parts, trigger_word, stacks, max_chunks)
-    spoken = _layouts(text, spelled_by(text.tokenizers[0], parts), [1] * len(stacks), max_chunks)
+    spelled = spelled_by(text.tokenizers[0], parts)
+    spoken = _layouts(text, _words(text, spelled), [1] * len(stacks), max_chunks)
     merged = _joined(text, layouts)
     tokens = merged.tokens
     people = []
@@ -221,26 +221,26 @@ def _with_room(
 
     Raises :class:`PromptError` where one photo of each person is too much.
     """
-    words = [read_words(tokenizer, parts) for tokenizer in text.tokenizers]
+    words = _words(text, parts)
     with_everybody: tuple[_Layouts, tuple[int, ...]] | None = None
     for most in range(max(len(stack) for stack in stacks), 0, -1):
         photos = tuple(min(len(stack), most) for stack in stacks)
         counts = [count * stack.shape[1] for count, stack in zip(photos, stacks, strict=True)]
-        first, second = (
-            lay_out(tokenizer, read, counts, max_chunks) for tokenizer, read in zip(text.tokenizers, words, strict=True)
-        )
+        first, second = _layouts(text, words, counts, max_chunks)
         if None in first.id_places or None in second.id_places:
             continue
         if first.id_places != second.id_places:
-            raise PromptError(
-                "The two tokenizers disagree on where “{trigger}” stands in this prompt.", trigger=trigger_word
-            )
+            raise _disagreement(trigger_word)
         with_everybody = with_everybody or ((first, second), photos)
         if not first.dropped:
             return (first, second), photos
     if with_everybody is None:
         raise _no_room(text, trigger_word, max_chunks)
     return with_everybody
+
+
+def _disagreement(trigger_word: str) -> PromptError:
+    return PromptError("The two tokenizers disagree on where “{trigger}” stands in this prompt.", trigger=trigger_word)
 
 
 def _no_room(text: TextEncoders, trigger_word: str, max_chunks: int) -> PromptError:
@@ -259,13 +259,17 @@ def _plain(text: TextEncoders, prompt: str, max_chunks: int) -> tuple[TextEmbedd
         unseen = [unseen_text(tokenizer, prompt) for tokenizer in text.tokenizers]
         if max_chunks == 1 or not any(unseen):
             return text.encode(prompt), unseen[0]
-    layouts = _layouts(text, prompt_parts(texts), [], max_chunks)
+    layouts = _layouts(text, _words(text, prompt_parts(texts)), [], max_chunks)
     return _weighted(text, _joined(text, layouts), layouts), text.tokenizers[0].text(layouts[0].dropped)
 
 
-def _layouts(text: TextEncoders, parts: Sequence[PromptPart], counts: Sequence[int], max_chunks: int) -> _Layouts:
+def _words(text: TextEncoders, parts: Sequence[PromptPart]) -> list[list[Word]]:
+    return [read_words(tokenizer, parts) for tokenizer in text.tokenizers]
+
+
+def _layouts(text: TextEncoders, words: Sequence[Sequence[Word]], counts: Sequence[int], max_chunks: int) -> _Layouts:
     first, second = (
-        lay_out(tokenizer, read_words(tokenizer, parts), counts, max_chunks) for tokenizer in text.tokenizers
+        lay_out(tokenizer, read, counts, max_chunks) for tokenizer, read in zip(text.tokenizers, words, strict=True)
     )
     return first, second
 

@@ -90,12 +90,12 @@ class BoxRegions:
     boxes: tuple[Box, ...]
 
     def __post_init__(self) -> None:
-        for index, box in enumerate(self.boxes):
-            free = box.on_grid(*_FINE_GRID)
-            for before in self.boxes[:index]:
-                free &= ~before.on_grid(*_FINE_GRID)
-            if not free.any():
-                raise SettingsError("Box {number} is hidden behind those before it.", number=index + 1)
+        taken = torch.zeros(_FINE_GRID, dtype=torch.bool)
+        for number, box in enumerate(self.boxes, start=1):
+            claim = box.on_grid(*_FINE_GRID)
+            if not (claim & ~taken).any():
+                raise SettingsError("Box {number} is hidden behind those before it.", number=number)
+            taken |= claim
 
     @property
     def people(self) -> int:

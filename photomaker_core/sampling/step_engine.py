@@ -58,13 +58,15 @@ class _Prediction:
 class _UnetInputs:
     """The UNet's arguments: [B, C, h, w], [B], [B, L, D], and SDXL's pooled text and time ids.
 
-    ``masks`` hold what cross-attention adds [B, Q or 1, L] on each grid of Q positions; empty where it adds nothing.
+    ``lengths`` are those of the rows' embeddings before they were padded to L. ``masks`` hold what cross-attention adds
+    [B, Q or 1, L] on each grid of Q positions; empty where it adds nothing.
     """
 
     sample: Tensor
     timesteps: Tensor
     tokens: Tensor
     added: dict[str, Tensor]
+    lengths: Sequence[int]
     masks: dict[int, Tensor]
 
 
@@ -284,8 +286,7 @@ class StepEngine:
                 around.enter_context(masked_attention(unet, given.masks))
             attention: Mapping[int, Tensor] = {}
             if watched:
-                lengths = [row.generation.embedding(row.branch).tokens.shape[1] for row in rows]
-                attention = around.enter_context(attention_to_tokens(unet, watched, lengths))
+                attention = around.enter_context(attention_to_tokens(unet, watched, given.lengths))
             output = unet(
                 given.sample,
                 given.timesteps,
@@ -314,6 +315,7 @@ class StepEngine:
             latents.append(generation.scheduler.scale_model_input(generation.latents, timestep))
             timesteps.append(timestep)
         embeddings = [row.generation.embedding(row.branch) for row in rows]
+        lengths = [one.tokens.shape[1] for one in embeddings]
         hardware = self.model.base.hardware
         return _UnetInputs(
             sample=torch.cat(latents).to(hardware.dtype),
@@ -323,7 +325,8 @@ class StepEngine:
                 "text_embeds": torch.cat([one.pooled for one in embeddings]).to(hardware.dtype),
                 "time_ids": torch.cat([row.generation.time_ids for row in rows]),
             },
-            masks=self._masks(rows, [one.tokens.shape[1] for one in embeddings]),
+            lengths=lengths,
+            masks=self._masks(rows, lengths),
         )
 
     def _masks(self, rows: Sequence[_Row], lengths: Sequence[int]) -> dict[int, Tensor]:
@@ -331,6 +334,8 @@ class StepEngine:
         base = self.model.base
         grids = attention_grids(base.unet, *rows[0].generation.latents.shape[-2:])
         own = [row.generation.masks(row.branch, grids) for row in rows]
+        if all(masks is None for masks in own) and min(lengths) == max(lengths):
+            return {}
         like = torch.empty(0, device=base.hardware.device, dtype=base.hardware.dtype)
         joined = {
             height * width: joined_masks(
