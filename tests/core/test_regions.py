@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -194,7 +195,7 @@ def test_a_picture_that_begins_behind_the_merge_step_has_equal_shares(engine: St
 
 def test_regions_for_another_number_of_people_are_explained(engine: StepEngine) -> None:
     for people, regions in ((2, equal_shares(3)), (0, equal_shares(2))):
-        with pytest.raises(SettingsError, match="the prompt has"):
+        with pytest.raises(SettingsError, match=f"regions for {regions.people} people, but the prompt has"):
             begin(engine, people, regions=regions)
 
 
@@ -216,10 +217,12 @@ def test_boxes_give_everybody_a_place_and_nobody_anothers(
 
 
 def test_layouts_say_where_the_first_person_is() -> None:
-    for name, people in ((name, people) for name in LAYOUTS for people in (2, 3)):
-        grid = layout_named(name, people).on_grid(16, 16)
-        assert grid.any(2).any(1).all()
-        assert grid.sum(0).max() == 1
+    for name, people in itertools.product(LAYOUTS, (2, 3)):
+        for height, width in ((1, 2), (8, 8), (13, 9), (16, 16), (64, 96)):
+            grid = layout_named(name, people).on_grid(height, width)
+            if height * width >= people:
+                assert grid.any(2).any(1).all()
+            assert grid.sum(0).max() == 1
     assert layout_named("left-of", 2).on_grid(4, 4)[0, 0].tolist() == [True, True, False, False]
     assert layout_named("right-of", 2).on_grid(4, 4)[0, 0].tolist() == [False, False, True, True]
     front = layout_named("in-front-of", 2).on_grid(16, 16)
@@ -229,7 +232,14 @@ def test_layouts_say_where_the_first_person_is() -> None:
 
 @pytest.mark.parametrize(
     ("edges", "sentence"),
-    [((0, 0, 1.5, 1), "between 0 and 1"), ((0, 0, float("nan"), 1), "between 0 and 1"), ((0.5, 0, 0.5, 1), "below")],
+    [
+        ((0, 0, 1.5, 1), "between 0 and 1"),
+        ((0, 0, 1.1, 1), "between 0 and 1"),
+        ((0, 0, float("nan"), 1), "between 0 and 1"),
+        ((float("nan"), 0, 1, 1), "between 0 and 1"),
+        ((0.5, 0, 0.5, 1), "below"),
+        ((0, 0.7, 1, 0.2), "below"),
+    ],
 )
 def test_boxes_out_of_order_are_explained(edges: tuple[float, ...], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
@@ -250,6 +260,9 @@ def test_clear_attention_is_followed_and_unclear_is_not() -> None:
     clear = regions_from_attention(torch.stack([0.1 + columns, 5 * (1.1 - columns)]))
     assert isinstance(clear, AttentionRegions)
     assert clear.on_grid(8, 8)[0, 0].tolist() == [False] * 4 + [True] * 4
+    finer = clear.on_grid(64, 64)
+    assert finer[0, :, 40:].all()
+    assert finer[1, :, :24].all()
     noise = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(0))
     for maps in (torch.ones(2, 16, 16), torch.zeros(2, 16, 16), 1 + 0.01 * noise, torch.full((2, 16, 16), torch.nan)):
         assert regions_from_attention(maps) == equal_shares(2)
@@ -260,3 +273,8 @@ def test_a_mask_hides_a_span_outside_its_region_only() -> None:
     mask = region_mask(regions, [range(1, 2), range(2, 4)], 5)
     hidden = mask == -torch.inf
     assert hidden.tolist() == [[[False, False, True, True, False], [False, True, False, False, False]]]
+    joined = joined_masks([mask, None], [5, 3], torch.zeros(1))
+    assert joined is not None
+    assert torch.equal(joined[0].isinf(), hidden[0])
+    assert joined[1].isinf().tolist() == [[False] * 3 + [True] * 2] * 2
+    assert joined_masks([None, None], [77, 77], torch.zeros(1)) is None
