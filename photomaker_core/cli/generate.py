@@ -6,7 +6,7 @@ import argparse
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tqdm import tqdm
 
@@ -17,6 +17,9 @@ from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
 from photomaker_core.presets.styles import STYLES, style_named
+
+if TYPE_CHECKING:
+    from photomaker_core.provenance.marking import Marking
 
 _NEW_SEED_LIMIT: Final = 2**31
 
@@ -51,6 +54,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--count", type=int, default=1, help="how many pictures; seeds count up")
+    parser.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="DIR",
+        help="sign the pictures with what photomaker-bot provenance init wrote there",
+    )
+    parser.add_argument("--no-watermark", action="store_true", help="leave the pixels as they were drawn")
     parser.set_defaults(run=generate)
 
 
@@ -62,6 +72,7 @@ def generate(options: argparse.Namespace) -> int:
     from photomaker_core.images.photo_decoding import open_photo
 
     photos = [open_photo(path) for path in options.identity]
+    marking = _marking(options)
     quiet_libraries()
     from photomaker_core.conditioning.prompt_tokens import place_trigger, without_trigger
     from photomaker_core.loading.photomaker import load_photomaker
@@ -119,9 +130,28 @@ def generate(options: argparse.Namespace) -> int:
                 engine.step([generation])
                 bar.update()
             path = folder / f"{generation.settings.seed}.png"
-            engine.finish(generation).save(path)
+            path.write_bytes(marking.png(marking.marked(engine.finish(generation))))
             bar.write(str(path))
     return 0
+
+
+def _marking(options: argparse.Namespace) -> Marking:
+    from photomaker_core.provenance.certificates import CertificateError, read_certificate
+    from photomaker_core.provenance.marking import Marking
+    from photomaker_core.provenance.watermark import tag_of
+
+    certificate = None
+    if options.certificate is not None:
+        certificate = read_certificate(options.certificate)
+        if not certificate.is_current():
+            raise CertificateError(
+                "The certificate in {path} is valid from {begins:%Y-%m-%d} to {expires:%Y-%m-%d}.",
+                path=str(options.certificate),
+                begins=certificate.begins,
+                expires=certificate.expires,
+            )
+    tag = None if options.no_watermark else tag_of("photomaker" if certificate is None else certificate.signer)
+    return Marking("photomaker", tag, certificate)
 
 
 def _lora(number: int, text: str) -> _Lora:
