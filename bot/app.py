@@ -33,6 +33,7 @@ from bot.services.identities import MAX_PHOTOS, IdentityService
 from bot.services.jobs import Controls, JobService
 from bot.services.memberships import MembershipService
 from bot.services.model_loading import model_loader
+from bot.services.provenance import marking_of
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
 from bot.services.upload_allowance import UploadAllowance
@@ -128,6 +129,7 @@ class PhotoMakerBot(commands.Bot):
             self.identities,
             contexts,
             Controls(running=running_controls, done=done_controls),
+            await asyncio.to_thread(marking_of, self.settings),
             keep_pictures=self.settings.keep_pictures,
             role_weights=self.settings.role_weights,
         )

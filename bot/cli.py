@@ -1,4 +1,4 @@
-"""The ``photomaker-bot`` command: run, demo, doctor, compile, commands.
+"""The ``photomaker-bot`` command: run, demo, doctor, compile, commands, provenance, verify.
 
 The commands import what they need themselves: ``--help`` answers at once, and the libraries are hushed
 before they load.
@@ -17,6 +17,7 @@ import aiohttp
 import discord
 
 from bot.config import ConfigError, Settings, load_settings
+from bot.tools import provenance
 from bot.tools.stop_signals import exit_on_signal, until_stopped
 from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compile_.set_defaults(command=_compile)
     reference = commands.add_parser("commands", help="print the reference of the slash commands, as Markdown")
     reference.set_defaults(command=_commands)
+    provenance.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.command(options)

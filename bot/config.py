@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     max_identities: int = Field(default=50, ge=1)
     max_stored_mib: int = Field(default=100, ge=1)
     keep_pictures: bool = False
+    provenance_operator: str = Field(default="photomaker-bot", min_length=1, max_length=64)
+    provenance_source_type: bool = True
+    provenance_watermark: bool = True
+    provenance_certificate: Path | None = None
+    provenance_label: str | None = Field(default=None, max_length=60)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("photomaker_style_loras", mode="before")

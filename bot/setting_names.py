@@ -11,7 +11,7 @@ from typing import Final
 
 from dotenv import dotenv_values
 
-_OURS: Final = ("PHOTOMAKER_", "DISCORD_")
+_OURS: Final = ("PHOTOMAKER_", "DISCORD_", "PROVENANCE_")
 _LEAST_LIKENESS: Final = 0.8
 
 

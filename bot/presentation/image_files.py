@@ -7,34 +7,30 @@ from collections.abc import Sequence
 from typing import Final
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from photomaker_core.images.preprocessing import tile
+from photomaker_core.provenance.marking import Marking
 
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
 _PREVIEW_SIDE_PX: Final = 256
 _THUMBNAIL_SIDE_PX: Final = 160
-_SOFTWARE: Final = "photomaker-bot"
-_XMP: Final = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
-    "</rdf:RDF></x:xmpmeta>"
-)
+_SMALL: Final = Marking("photomaker-bot")
 
 
-def encode_pictures(pictures: Sequence[Image.Image], limit_bytes: int = UPLOAD_LIMIT_BYTES) -> tuple[str, list[bytes]]:
+def encode_pictures(
+    pictures: Sequence[Image.Image], marking: Marking, limit_bytes: int = UPLOAD_LIMIT_BYTES
+) -> tuple[str, list[bytes]]:
     """Encode one message's pictures; returns the file suffix and the contents.
 
     PNG where all fit below ``limit_bytes`` together, else JPEG with falling quality. The metadata says
-    that they are made by an AI (IPTC digital source type ``trainedAlgorithmicMedia``). Slow: keep it off
-    an event loop.
+    and the pixels carry what ``marking`` asks for. Slow: keep it off an event loop.
     """
-    files = [_png(picture) for picture in pictures]
+    pictures = [marking.marked(picture) for picture in pictures]
+    files = [marking.png(picture) for picture in pictures]
     if sum(map(len, files)) <= limit_bytes:
         return "png", files
     for quality in (95, 85, 70):
-        files = [_jpeg(picture, quality) for picture in pictures]
+        files = [marking.jpeg(picture, quality) for picture in pictures]
         if sum(map(len, files)) <= limit_bytes:
             break
     return "jpg", files
@@ -47,7 +43,7 @@ def encode_preview(previews: Sequence[Image.Image]) -> bytes:
         scale = _PREVIEW_SIDE_PX / max(preview.size)
         size = (round(preview.width * scale), round(preview.height * scale))
         enlarged.append(preview.resize(size, Image.Resampling.BICUBIC))
-    return _jpeg(tile(enlarged, columns=2 if len(enlarged) == 4 else len(enlarged)), 80)
+    return _SMALL.jpeg(tile(enlarged, columns=2 if len(enlarged) == 4 else len(enlarged)), 80)
 
 
 def encode_photo_sheet(photos: Sequence[Image.Image], columns: int) -> bytes:
@@ -62,19 +58,4 @@ def encode_thumbnails(pictures: Sequence[Image.Image]) -> list[bytes]:
     small = [picture.copy() for picture in pictures]
     for picture in small:
         picture.thumbnail((_THUMBNAIL_SIDE_PX, _THUMBNAIL_SIDE_PX), Image.Resampling.LANCZOS)
-    return [_jpeg(picture, 80) for picture in small]
-
-
-def _png(picture: Image.Image) -> bytes:
-    info = PngInfo()
-    info.add_text("Software", _SOFTWARE)
-    info.add_itxt("XML:com.adobe.xmp", _XMP)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
-
-
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality, xmp=_XMP.encode(), comment=_SOFTWARE)
-    return buffer.getvalue()
+    return [_SMALL.jpeg(picture, 80) for picture in small]

@@ -26,6 +26,7 @@ from bot.i18n.catalogue import ENGLISH, gettext, speaking
 from bot.presentation import messages
 from bot.presentation.image_files import encode_pictures
 from bot.services.job_messages import CONNECTION_ERRORS, Attached, JobMessages, Message, has_live_token
+from photomaker_core.provenance.marking import Marking
 from storage import JobRecord, JobStore, StorageError
 from storage.jobs import CANCELLED, DRAWN
 
@@ -62,11 +63,12 @@ class Delivery:
         store: JobStore,
         job_messages: JobMessages,
         controls: Callable[[DrawRequest], discord.ui.View],
+        marking: Marking,
         *,
         keep_pictures: bool,
     ) -> None:
         self._store, self._messages, self._controls = store, job_messages, controls
-        self._keep_pictures = keep_pictures
+        self._marking, self._keep_pictures = marking, keep_pictures
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._context = contextvars.copy_context()
 
@@ -172,7 +174,7 @@ class Delivery:
                 following = what_next(error, is_reply=places[0] == self._messages.edit)
                 if following is Next.SMALLER and message.files:
                     instead = gettext(_TOO_LARGE_SENTENCE)
-                    message = await asyncio.to_thread(_smaller, record.id, message, instead)
+                    message = await asyncio.to_thread(_smaller, record.id, message, self._marking, instead)
                 elif following is not Next.AGAIN:
                     log.info("job %d: %s; trying elsewhere", record.id, error)
                     reasons.append(str(error))
@@ -235,11 +237,11 @@ def language_of(record: JobRecord) -> str:
     return language if isinstance(language, str) else ENGLISH
 
 
-def _smaller(job_id: int, message: Message, instead: str) -> Message:
+def _smaller(job_id: int, message: Message, marking: Marking, instead: str) -> Message:
     """The same with files half as large, or without files and with a sentence where that cannot be. Slow."""
     before = sum(len(one.content) for one in message.files)
     pictures = [Image.open(io.BytesIO(one.content)).convert("RGB") for one in message.files]
-    _, contents = encode_pictures(pictures, round(_SMALLER * before))
+    _, contents = encode_pictures(pictures, marking.of_marked_pixels, round(_SMALLER * before))
     if sum(map(len, contents)) < _LAST_SHRINKING * before:
         return replace(message, files=attached(job_id, contents))
     return Message(f"{message.content}\n{instead}", view=message.view)

@@ -43,6 +43,7 @@ from bot.services.job_submission import JobSubmission, NotOpenError
 from bot.services.open_jobs import JobView, OpenJob, OpenJobs
 from bot.workers.gpu_thread import GpuThread, WorkerError
 from photomaker_core.errors import UserError
+from photomaker_core.provenance.marking import Marking
 from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, Progress, Started
 from storage import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, NewResult, StorageError
 from storage.jobs import CANCELLED, DRAWN, FAILED
@@ -76,6 +77,7 @@ class JobService:
         identities: IdentityService,
         contexts: DrawContextService,
         controls: Controls,
+        marking: Marking,
         *,
         keep_pictures: bool,
         role_weights: Mapping[int, float],
@@ -83,11 +85,11 @@ class JobService:
         self._store = store
         self._gpu, self._identities, self._controls = gpu, identities, controls
         job_messages = JobMessages(client, store)
-        self._delivery = Delivery(store, job_messages, controls.done, keep_pictures=keep_pictures)
+        self._delivery = Delivery(store, job_messages, controls.done, marking, keep_pictures=keep_pictures)
         self._open = OpenJobs(job_messages)
         self.throughput = self._open.throughput
         self._submission = JobSubmission(store, identities, contexts, gpu, self._on_loop)
-        self._role_weights = role_weights
+        self._role_weights, self._marking = role_weights, marking
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -279,7 +281,7 @@ class JobService:
     async def _drawn(self, job: OpenJob, pictures: Sequence[Image.Image]) -> None:
         record, request = job.record, job.request
         try:
-            _, contents = await asyncio.to_thread(encode_pictures, pictures)
+            _, contents = await asyncio.to_thread(encode_pictures, pictures, self._marking)
             thumbnails = await asyncio.to_thread(encode_thumbnails, pictures)
         except Exception as error:
             self._failed(record, error, job.edit)

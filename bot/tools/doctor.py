@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +19,15 @@ from photomaker_core.loading.base_model import best_hardware
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.loading.sdxl_config import photomaker_footprint
 from photomaker_core.memory.plans import PLANS
+from photomaker_core.provenance.certificates import CertificateError, read_certificate
+from photomaker_core.provenance.manifest import can_use_manifests
 from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.schedulers import scheduler_for_distilled
 from photomaker_core.sampling.step_engine import StepEngine
 from storage import Database, StorageError
 
 _GIB: Final = 2**30
+_SOON: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ async def examine(settings: Settings) -> list[Finding]:
     return [
         await _token(settings),
         await _database(settings),
+        await asyncio.to_thread(_provenance, settings),
         await asyncio.to_thread(_memory, settings),
         *await asyncio.to_thread(_model, settings),
     ]
@@ -68,6 +73,26 @@ async def _database(settings: Settings) -> Finding:
         return Finding("database", False, str(error))
     await database.close()
     return Finding("database", True, f"{settings.database_url} opens and is up to date")
+
+
+def _provenance(settings: Settings) -> Finding:
+    """Check the certificate that the settings name, and how long it is valid."""
+    folder = settings.provenance_certificate
+    if folder is None:
+        return Finding("provenance", True, "pictures are not signed; see “photomaker-bot provenance”")
+    try:
+        certificate = read_certificate(folder.expanduser())
+    except CertificateError as error:
+        return Finding("provenance", False, f"pictures go unsigned: {error}")
+    if not can_use_manifests():
+        return Finding("provenance", False, 'pictures go unsigned: pip install "photomaker-bot[provenance]"')
+    says = f"“{certificate.signer}” signs until {certificate.expires:%Y-%m-%d}"
+    now = datetime.now(UTC)
+    if not certificate.is_current(now):
+        return Finding("provenance", False, f"pictures go unsigned: {says}, from {certificate.begins:%Y-%m-%d}")
+    if certificate.expires - now < _SOON:
+        return Finding("provenance", False, f"{says}, which is soon; make or get a new certificate")
+    return Finding("provenance", True, says)
 
 
 def _memory(settings: Settings) -> Finding:
