@@ -3,9 +3,11 @@ PORT ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+AUDIT := $(VENV)/audit
+AUDIT_INSTALLED := $(AUDIT)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test bench gpu-check docs texts demo clean-demo clean
+.PHONY: help install lint test bench gpu-check docs texts audit sbom demo clean-demo clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +42,20 @@ docs: $(INSTALLED) ## Make the pages and screenshots of docs/ that come from the
 
 texts: $(INSTALLED) ## Bring the translations in bot/i18n/translations in step with the code
 	$(BIN)/python -m scripts.translations
+
+# In an environment of their own: their packages are no part of what is audited and listed.
+$(AUDIT_INSTALLED):
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.10,<3' 'cyclonedx-bom>=7.5,<8'
+	touch $@
+
+audit: $(AUDIT_INSTALLED) ## Look up the pinned packages among known vulnerabilities (needs the network)
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+sbom: $(INSTALLED) $(AUDIT_INSTALLED) ## Write the list of all installed packages, build/sbom.json (CycloneDX)
+	mkdir -p build
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.json $(BIN)/python
 
 demo: $(INSTALLED) ## Try the bot in the browser (PORT=8123 chooses the port)
 	$(BIN)/photomaker-bot demo --port $(PORT)

@@ -18,6 +18,7 @@ import discord
 
 from bot.config import ConfigError, Settings, load_settings
 from bot.tools import provenance
+from bot.tools.log_redaction import hide_secrets
 from bot.tools.stop_signals import exit_on_signal, until_stopped
 from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
@@ -82,6 +83,7 @@ def _run(_options: argparse.Namespace) -> int:
     exit_on_signal()
     quiet_libraries()
     _log_to_stderr(settings.log_level)
+    hide_secrets(settings)
     asyncio.run(until_stopped(_serve(settings, settings.discord_token.get_secret_value())))
     return 0
 

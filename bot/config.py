@@ -34,7 +34,7 @@ class Settings(BaseSettings):
 
     discord_token: SecretStr | None = None
     discord_guild_id: int | None = None
-    database_url: str = "sqlite+aiosqlite:///data/photomaker-bot.db"
+    database_url: str = Field(default="sqlite+aiosqlite:///data/photomaker-bot.db", repr=False)
     photomaker_base: str = str(NANO_BASE)
     photomaker_base_config: Path | None = None
     photomaker_adapter: Path = NANO_ADAPTER
@@ -91,13 +91,15 @@ class Settings(BaseSettings):
                 "or postgresql+asyncpg://user:password@host/name"
             )
         if scheme != driver:
-            raise ValueError(f"write {driver}://{rest} (the bot needs the driver {driver.partition('+')[2]})")
+            needed = driver.partition("+")[2]
+            raise ValueError(f"write {driver}://{without_password(rest)} (the bot needs the driver {needed})")
         if driver.startswith("sqlite") and not rest.startswith("/"):
             raise ValueError(f"a file follows three slashes: {driver}:///{rest}")
         try:
             _ = urlsplit(url).port
-        except ValueError as error:
-            raise ValueError(f"its address is no address ({error})") from error
+        except ValueError:
+            # The reason would quote a part of a password that holds a slash or a colon.
+            raise ValueError("its address is no address; write @ : / in a password as %40 %3A %2F") from None
         return url
 
     @field_validator("photomaker_memory_plan")
@@ -139,6 +141,16 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: object) -> 
         if not problems:
             return settings
     raise ConfigError(f"The configuration is not valid. {'; '.join(problems)}. See .env.example.")
+
+
+def without_password(url: str) -> str:
+    """A database's URL, or what follows its scheme, fit to be shown."""
+    head, at, place = url.rpartition("@")
+    if not at:
+        return url
+    scheme, slashes, user = head.rpartition("://")
+    name, colon, _ = user.partition(":")
+    return f"{scheme}{slashes}{name}{colon and ':***'}@{place}"
 
 
 def _json_object(value: Any, example: str) -> Any:

@@ -73,9 +73,8 @@ class Database:
         try:
             location = make_url(url)
             _prepare_folder(location.database, location.get_backend_name())
-            engine = (
-                sqlite_engine(location) if location.get_backend_name() == "sqlite" else create_async_engine(location)
-            )
+            is_sqlite = location.get_backend_name() == "sqlite"
+            engine = sqlite_engine(location) if is_sqlite else create_async_engine(location, hide_parameters=True)
         except InvalidRequestError as error:
             raise DatabaseUnavailableError(
                 "DATABASE_URL names a driver that cannot be used here. It begins with sqlite+aiosqlite:/// or "
@@ -227,7 +226,7 @@ class Database:
 
 def sqlite_engine(location: URL) -> AsyncEngine:
     """An engine whose connections lose nothing that is committed, and keep nothing that is erased."""
-    engine = create_async_engine(location)
+    engine = create_async_engine(location, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     event.listen(engine.sync_engine, "begin", _begin_on_sqlite)
     event.listen(engine.sync_engine, "invalidate", _roll_back)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ class NewJob:
     user_id: int
     channel_id: int
     message_id: int | None
-    interaction_token: str | None
+    interaction_token: str | None = field(repr=False)
     request: dict[str, Any]
     source: bytes | None = None
     guild_id: int | None = None
@@ -73,7 +73,7 @@ class JobRecord:
     user_id: int
     channel_id: int
     message_id: int | None
-    interaction_token: str | None
+    interaction_token: str | None = field(repr=False)
     request: dict[str, Any]
     created_at: datetime
     state: str

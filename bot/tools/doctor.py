@@ -12,7 +12,7 @@ import aiohttp
 import discord
 import torch
 
-from bot.config import TURBO, Settings
+from bot.config import TURBO, Settings, without_password
 from bot.services.model_loading import model_loader
 from photomaker_core.errors import ModelError, UserError
 from photomaker_core.loading.base_model import best_hardware
@@ -72,7 +72,7 @@ async def _database(settings: Settings) -> Finding:
     except StorageError as error:
         return Finding("database", False, str(error))
     await database.close()
-    return Finding("database", True, f"{settings.database_url} opens and is up to date")
+    return Finding("database", True, f"{without_password(settings.database_url)} opens and is up to date")
 
 
 def _provenance(settings: Settings) -> Finding:
