@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from bot.config import TURBO
 from bot.domain.member_text import cleaned
 from bot.i18n.catalogue import ENGLISH, gettext
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, TriggeredPrompt, place_trigger
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, TriggeredPrompt, place_trigger
 from photomaker_core.errors import PromptError, SettingsError, UserError
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
 from photomaker_core.presets.styles import style_named

@@ -14,7 +14,7 @@ from bot.domain.draw_request import WeightedIdentity
 from bot.domain.identity_names import checked_name
 from bot.services.upload_allowance import UploadAllowance
 from bot.workers.gpu_thread import GpuThread
-from photomaker_core.conditioning.stacking import blend_stacks
+from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.errors import PhotoError
 from photomaker_core.images.decoding_pool import photo_pool
 from photomaker_core.images.photo_decoding import load_photo

@@ -6,7 +6,7 @@ from bot.domain.draw_request import checked_prompt
 from bot.domain.identity_names import checked_name, shown
 from bot.domain.minor_protection import check_minors
 from bot.i18n.catalogue import gettext
-from photomaker_core.conditioning.prompt_tokens import place_trigger
+from photomaker_core.conditioning.trigger_placement import place_trigger
 from storage import PromptStore
 
 

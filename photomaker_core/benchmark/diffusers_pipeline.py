@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from photomaker_core.benchmark.workload import NEGATIVE, PROMPTS, Publish, QueueServer, Request
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD
 from photomaker_core.sampling.generation import GenerationSettings
 
 

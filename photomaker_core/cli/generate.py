@@ -74,7 +74,7 @@ def generate(options: argparse.Namespace) -> int:
     photos = [open_photo(path) for path in options.identity]
     marking = _marking(options)
     quiet_libraries()
-    from photomaker_core.conditioning.prompt_tokens import place_trigger, without_trigger
+    from photomaker_core.conditioning.trigger_placement import place_trigger, without_trigger
     from photomaker_core.loading.photomaker import load_photomaker
     from photomaker_core.sampling.generation import GenerationSettings
     from photomaker_core.sampling.step_engine import StepEngine

@@ -29,6 +29,13 @@ _COMPOUNDS: Final = tuple(
     for ending in ("man", "woman", "men", "women")
 )  # fmt: skip
 
+SINGULARS: Final = {
+    **{_IRREGULAR_PLURALS.get(word, f"{word}s"): word for word in CLASS_WORDS},
+    **{one: f"{one.removesuffix('men')}man" for one in _COMPOUNDS if one.endswith("men")},
+    **dict.fromkeys(("folk", "couple"), "person"),
+}
+"""Lower-case words for several people, each with the word for one of them."""
+
 USUAL_CLASS_WORDS: Final = frozenset(
     {*CLASS_WORDS, *(_IRREGULAR_PLURALS.get(word, f"{word}s") for word in CLASS_WORDS), *_COMPOUNDS}
 )

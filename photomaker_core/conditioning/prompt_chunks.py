@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from photomaker_core.conditioning.prompt_tokens import trigger_pattern
 from photomaker_core.conditioning.prompt_weights import WeightedText
+from photomaker_core.conditioning.trigger_placement import trigger_pattern
 from photomaker_core.errors import PromptError
 from photomaker_core.models.prompt_tokenizer import PromptTokenizer
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from photomaker_core.conditioning.person_words import CLASS_WORDS
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD
 
 _IRREGULAR: Final = {
     "man": "men",

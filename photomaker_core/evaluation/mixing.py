@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from photomaker_core.conditioning.stacking import blend_stacks
+from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
 from photomaker_core.evaluation.measures import ranks_among

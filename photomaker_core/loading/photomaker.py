@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from photomaker_core.conditioning.prompt_chunks import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD
 from photomaker_core.errors import MissingFaceEmbedderError, ModelError, UnfusedLoraError
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.loading.adapter import Adapter, load_adapter

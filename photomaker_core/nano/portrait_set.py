@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, place_trigger
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.nano.attributes import ATTRIBUTES, shown_attributes
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.portraits import SIZE_PX, draw, face_ellipse

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
-from photomaker_core.conditioning.prompt_tokens import place_trigger
+from photomaker_core.conditioning.trigger_placement import place_trigger
 from photomaker_core.errors import PromptError, UserError
 from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels

@@ -10,11 +10,8 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from photomaker_core.conditioning.prompt_tokens import (
-    DEFAULT_TRIGGER_WORD,
-    identity_prompt,
-    place_trigger,
-)
+from photomaker_core.conditioning.prompt_tokens import identity_prompt
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.errors import UserError
 from photomaker_core.models.text_encoders import TextEncoders
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from photomaker_core.conditioning.stacking import blend_stacks
+from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.errors import DrawingError, SettingsError
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import GenerationSettings, Img2ImgInit

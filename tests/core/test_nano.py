@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, identity_prompt, place_trigger
+from photomaker_core.conditioning.prompt_tokens import identity_prompt
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.nano.attributes import ATTRIBUTES, shown_attributes
 from photomaker_core.nano.captions import caption

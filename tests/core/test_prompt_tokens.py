@@ -9,15 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from photomaker_core.conditioning.person_words import NO_PERSON_WORDS, PERSON_WORDS
-from photomaker_core.conditioning.prompt_tokens import (
-    identity_prompt,
-    place_trigger,
-    text_only_prompt,
-    unseen_text,
-    without_trigger,
-)
+from photomaker_core.conditioning.prompt_tokens import identity_prompt, text_only_prompt, unseen_text
 from photomaker_core.conditioning.stacking import stack_identity
+from photomaker_core.conditioning.trigger_placement import place_trigger, without_trigger
 from photomaker_core.errors import PromptError
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.models.prompt_tokenizer import PromptTokenizer
@@ -25,71 +19,6 @@ from photomaker_core.sampling.step_engine import StepEngine
 
 VOCABULARY = "a man woman boy walking by the sea in red hat, cinematic photo of old town"
 WORDS = st.sampled_from(VOCABULARY.split(" "))
-
-
-@pytest.mark.parametrize(
-    ("prompt", "expected"),
-    [
-        ("a man img in a red hat", "a man img in a red hat"),
-        ("a man in a red hat", "a man img in a red hat"),
-        ("Two dogs and a Woman.", "Two dogs and a Woman img."),
-        ("  a   girl\n img  ", "a girl img"),
-        ("a snowman and a boy", "a snowman and a boy img"),
-        ("two men by the sea", "two men img by the sea"),
-        ("a policeman", "a policeman img"),
-        ("IMG_1234.jpg of a man", "IMG_1234.jpg of a man img"),
-        ("img2img of a man", "img2img of a man img"),
-        ("by an artist: a man", "by an artist: a man img"),
-    ],
-)
-def test_a_missing_trigger_goes_behind_the_class_word(prompt: str, expected: str) -> None:
-    placed = place_trigger(prompt)
-    assert placed.text == expected
-    assert placed.trigger_inserted == (" img" not in prompt)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "expected", "class_word"),
-    [
-        ("a (man:1.2) img", "a (man img:1.2)", "man"),
-        ("a man, img", "a man img", "man"),
-        ("a man, img, in a hat", "a man img, in a hat", "man"),
-        ("a man (img)", "a man img", "man"),
-        ("a man (img:1.3) by the sea", "a man img by the sea", "man"),
-        ('"man" img', '"man img"', "man"),
-        ("a woman with img", "a woman img with", "woman"),
-        ("cinematic photo img handsome man", "cinematic photo handsome man img", "man"),
-        ("a man 🎩 img", "a man img 🎩", "man"),
-        ("a boy and a man, smiling, IMG", "a boy and a man img, smiling", "man"),
-        ("a man's img", "a man img's", "man"),
-        ("img of a man", "of a man img", "man"),
-    ],
-)
-def test_a_trigger_behind_something_that_is_no_person_goes_to_the_nearest_class_word(
-    prompt: str, expected: str, class_word: str
-) -> None:
-    placed = place_trigger(prompt)
-    assert (placed.text, placed.class_word, placed.trigger_inserted) == (expected, class_word, True)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "expected"),
-    [
-        ("a man Img in a hat", "a man img in a hat"),
-        ("a man IMG.", "a man img."),
-        ("a man and a zookeeper img", "a man and a zookeeper img"),
-        ("a robot img, IMG_1234.jpg", "a robot img, IMG_1234.jpg"),
-        ("आदमी img", "आदमी img"),
-        ("男人img", "男人img"),
-    ],
-)
-def test_a_trigger_behind_a_word_stays_there(prompt: str, expected: str) -> None:
-    placed = place_trigger(prompt)
-    assert (placed.text, placed.trigger_inserted) == (expected, False)
-
-
-def test_no_word_names_a_person_and_nobody() -> None:
-    assert not PERSON_WORDS & NO_PERSON_WORDS
 
 
 ODD_TEXT = st.lists(
@@ -258,10 +187,6 @@ def test_a_class_word_of_several_tokens_is_replaced_by_its_last(tiny_model: Phot
     expanded = identity_prompt(tokenizer, "a zookeeper img", "img", 3)
     assert expanded.input_ids[2 : 2 + len(pieces) + 2] == [*pieces, pieces[-1], pieces[-1]]
     assert expanded.class_tokens == range(1 + len(pieces), 4 + len(pieces))
-
-
-def test_the_trigger_is_a_word_and_no_part_of_one() -> None:
-    assert without_trigger("a man IMG, imgur, img.jpg") == "a man, imgur, img.jpg"
 
 
 def test_the_text_only_prompt_is_the_first_tokenizers_reading(tiny_model: PhotoMaker) -> None:

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from transformers import CLIPVisionModel
 
 from photomaker_core.cli import main as cli
-from photomaker_core.conditioning.prompt_tokens import DEFAULT_TRIGGER_WORD, identity_prompt, place_trigger
+from photomaker_core.conditioning.prompt_tokens import identity_prompt
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.errors import UserError
 from photomaker_core.loading.adapter import load_adapter
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photomaker_core.conditioning.person_words import CLASS_WORDS
-from photomaker_core.conditioning.prompt_tokens import place_trigger
+from photomaker_core.conditioning.trigger_placement import place_trigger
 from photomaker_core.dataset.class_words import (
     best_by_similarity,
     find_class_words,
