@@ -22,6 +22,7 @@ from bot.cogs.options import Suggestions
 from bot.cogs.privacy import ConfirmView, PrivacyCommands
 from bot.cogs.prompts import PromptCommands
 from bot.cogs.style import StyleCommands
+from bot.cogs.together import TogetherCommands
 from bot.config import Settings
 from bot.domain.draw_request import Limits, Turbo
 from bot.i18n.catalogue import CommandTranslator
@@ -162,6 +163,7 @@ class PhotoMakerBot(commands.Bot):
             SaveAsIdentity(self.identities, self.tree),
             ImagineCommands(drawing, suggestions),
             MixCommands(drawing, suggestions),
+            TogetherCommands(drawing, suggestions),
             EditCommands(drawing, suggestions),
             PromptCommands(prompts, drawing, suggestions),
             AccountCommands(OpenJobStore(self.database), self.job_store, self.jobs, preferences, drawing, self.limits),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -187,11 +187,21 @@ class JobStore:
         async with self._database.transaction() as session:
             await session.execute(change.values(state=QUEUED, attempts=Job.attempts - 1))
 
-    async def drawn(self, job_id: int, results: Sequence[NewResult], dropped_text: str = "") -> bool:
-        """End the drawing and keep its pictures until they are delivered."""
+    async def drawn(
+        self,
+        job_id: int,
+        results: Sequence[NewResult],
+        dropped_text: str = "",
+        found: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """End the drawing and keep its pictures until they are delivered; ``found`` are entries of the request that
+        only drawing could tell."""
         async with self._database.transaction() as session:
             is_open = await _change_open(session, job_id, state=DRAWN, dropped_text=dropped_text or None, **_ended())
             if is_open:
+                if found:
+                    row = await session.get_one(Job, job_id, populate_existing=True)
+                    row.request = {**row.request, **found}
                 session.add_all(
                     Result(job_id=job_id, position=position, **asdict(one)) for position, one in enumerate(results)
                 )

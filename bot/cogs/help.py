@@ -26,6 +26,7 @@ Or choose Apps > **Save as identity** in the menu of a message with photos.
 `/imagine prompt: a woman img at the beach, smiling style: Cinematic count: 4`
 `/edit` does the same by choices, and `/reality` turns a painting or an old photo into a photograph.
 **3. Blend people:** `/mix id1: newton id2: lenna balance: 70`
+**4. Draw them together:** `/together id1: newton id2: lenna prompt: a man img and a woman img at the beach`
 
 - The same `seed` with the same settings gives the same picture again.
 - Up to {max_pictures} pictures at once and up to {max_steps} steps.

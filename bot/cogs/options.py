@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.domain.draw_request import QUALITIES
+from bot.domain.several_people import LAYOUT_NAMES
 from bot.i18n.catalogue import gettext
 from bot.services.drawing import DrawingService
 from photomaker_core.presets.aspect_ratios import ASPECTS
@@ -28,6 +29,7 @@ _TEXTS: Final = {
     "aspect": "The shape of the picture",
     "quality": "turbo (where there is one), fast, normal or best",
     "count": "How many pictures",
+    "layout": "Where the first person stands, seen from the others; left out, the picture decides",
     "seed": "The same seed and settings give the same picture",
 }
 _PEOPLE: Final = ("identity", "id1", "id2", "id3", "id4")
@@ -38,7 +40,12 @@ def choices(names: Iterable[str]) -> list[app_commands.Choice[str]]:
     return [app_commands.Choice(name=name, value=name) for name in islice(names, _MOST_CHOICES)]
 
 
-_CHOICES: Final = {"style": choices(STYLES), "aspect": choices(ASPECTS), "quality": choices(QUALITIES)}
+_CHOICES: Final = {
+    "style": choices(STYLES),
+    "aspect": choices(ASPECTS),
+    "quality": choices(QUALITIES),
+    "layout": choices(LAYOUT_NAMES),
+}
 
 
 def matching(names: Iterable[str], typed: str) -> list[app_commands.Choice[str]]:

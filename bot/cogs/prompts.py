@@ -10,6 +10,7 @@ from bot.cogs.options import Suggestions, WithSuggestions, choices, person_in, s
 from bot.domain.draw_request import DrawOptions
 from bot.domain.identity_names import shown
 from bot.domain.member_text import quoted
+from bot.domain.several_people import AUTOMATIC_LAYOUT
 from bot.i18n.catalogue import gettext
 from bot.presentation.messages import listing
 from bot.services.drawing import DrawingService
@@ -49,15 +50,27 @@ class PromptCommands(
         await interaction.edit_original_response(content=listing(lines))
 
     @app_commands.command(description="Draw a prompt that you keep")
-    @app_commands.describe(name="Which prompt")
+    @app_commands.describe(
+        name="Which prompt",
+        id2="A second person in the picture, for a prompt that names several",
+        id3="A third person",
+    )
     @shared_options
     async def use(
-        self, interaction: discord.Interaction, name: str, identity: str | None = None, count: int = 1
+        self,
+        interaction: discord.Interaction,
+        name: str,
+        identity: str | None = None,
+        count: int = 1,
+        id2: str | None = None,
+        id3: str | None = None,
+        layout: str | None = None,
     ) -> None:
         await interaction.response.defer()
         kept = await self._prompts.find(interaction.user.id, name)
-        options = DrawOptions(kept.prompt, count=count)
-        await self._drawing.draw(interaction, options, [(person_in(identity), 1.0)])
+        others = [person_in(one) for one in (id2, id3) if one is not None]
+        options = DrawOptions(kept.prompt, count=count, layout=layout or (AUTOMATIC_LAYOUT if others else None))
+        await self._drawing.draw(interaction, options, [(one, 1.0) for one in (person_in(identity), *others)])
 
     @app_commands.command(description="Delete a prompt that you keep")
     @app_commands.describe(name="Which prompt")

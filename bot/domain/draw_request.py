@@ -11,8 +11,10 @@ from pydantic import TypeAdapter
 
 from bot.config import TURBO
 from bot.domain.member_text import cleaned
+from bot.domain.several_people import checked_layout, placed_prompt
 from bot.i18n.catalogue import ENGLISH, gettext
-from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, TriggeredPrompt, place_trigger
+from photomaker_core.conditioning.prompt_weights import weighted_texts
+from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, PlacedTriggers
 from photomaker_core.errors import PromptError, SettingsError, UserError
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
 from photomaker_core.presets.styles import style_named
@@ -78,6 +80,7 @@ class DrawOptions:
     guidance: float | None = None
     style_strength: float | None = None
     lora: str | None = None
+    layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,11 @@ class DrawRequest:
     request that starts from a picture draws the share ``denoise_strength`` of the schedule anew, at
     ``upscale_factor`` times the usual size, and sees the identity from the first step on: ``style_strength`` counts
     for pictures that start from noise.
+
+    With a ``layout`` the identities are several people in one picture, in the order of the prompt's trigger words;
+    without one they are blended into one person. Each takes the place of the one ``exchange`` places after them. Where
+    the layout is automatic, ``kept_regions`` says where people were in each picture, for pictures that start from it
+    and for people who have exchanged their places (:mod:`bot.domain.places`).
     """
 
     prompt: str
@@ -129,6 +137,9 @@ class DrawRequest:
     upscale_factor: float = 1.0
     language: str = ENGLISH
     notes: tuple[str, ...] = ()
+    layout: str | None = None
+    exchange: int = 0
+    kept_regions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {"version": _VERSION, **asdict(self)}
@@ -194,7 +205,9 @@ def checked_request(
             length=len(negative),
             most=MAX_PROMPT_CHARACTERS,
         )
-    placed = place_trigger(prompt, DEFAULT_TRIGGER_WORD)
+    layout = None if options.layout is None else checked_layout(options.layout, len(identities))
+    placed = placed_prompt(prompt, [one.name for one in identities], layout)
+    weighted_texts(negative or "")
     quality = options.quality or DEFAULT_QUALITY
     steps, guidance, scheduler = usual_steps(quality, limits)
     steps = steps if options.steps is None else options.steps
@@ -230,6 +243,7 @@ def checked_request(
         style_strength=strength,
         lora=options.lora,
         notes=(*notes, *about_the_person),
+        layout=layout,
     )
 
 
@@ -258,13 +272,17 @@ def usual_steps(quality: str, limits: Limits) -> tuple[int, float, str]:
     return min(limits.max_steps, limits.turbo.steps), _TURBO_GUIDANCE, limits.turbo.scheduler
 
 
-def _note_on_the_person(prompt: str, placed: TriggeredPrompt) -> tuple[str, ...]:
-    """A sentence that names the word taken for the person, where it does not stand right before a typed trigger."""
+def _note_on_the_person(prompt: str, placed: PlacedTriggers) -> tuple[str, ...]:
+    """A sentence that names the words taken for the people, where they do not stand right before a typed trigger."""
     trigger = rf"{DEFAULT_TRIGGER_WORD}(?!\w)"
     is_typed = re.search(rf"(?<!\w){trigger}", prompt, re.IGNORECASE)
-    if not is_typed or re.search(rf"(?<!\w){re.escape(placed.class_word)} {trigger}", prompt, re.IGNORECASE):
+    if not is_typed or all(
+        re.search(rf"(?<!\w){re.escape(word)} {trigger}", prompt, re.IGNORECASE) for word in placed.class_words
+    ):
         return ()
-    return (gettext("I took “{word}” for the person.", word=placed.class_word),)
+    if len(placed.class_words) == 1:
+        return (gettext("I took “{word}” for the person.", word=placed.class_words[0]),)
+    return (gettext("I took these words for the people: {words}.", words=", ".join(placed.class_words)),)
 
 
 _VERSION: Final = 2

@@ -23,6 +23,7 @@ from bot.domain.draw_request import (
     Limits,
     usual_steps,
 )
+from bot.domain.several_people import AUTOMATIC_LAYOUT, LAYOUT_NAMES
 from bot.i18n.catalogue import gettext
 from photomaker_core.errors import SettingsError
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
@@ -102,6 +103,9 @@ def _with_known_names(request: DrawRequest, limits: Limits, notes: list[str]) ->
     if request.lora is not None and request.lora not in limits.loras:
         notes.append(_not_available(request.lora))
         request = replace(request, lora=None)
+    if request.layout is not None and request.layout not in LAYOUT_NAMES:
+        notes.append(_not_available(request.layout))
+        request = replace(request, layout=AUTOMATIC_LAYOUT)
     if not _is_available(request.quality, lambda name: usual_steps(name, limits)):
         notes.append(_not_available(request.quality))
         steps, guidance, scheduler = usual_steps(DEFAULT_QUALITY, limits)

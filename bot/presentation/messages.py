@@ -10,6 +10,7 @@ import discord
 from bot.domain.draw_request import DEFAULT_QUALITY, DEFAULT_STYLE_STRENGTH, DrawRequest
 from bot.domain.identity_names import shown
 from bot.domain.member_text import quoted
+from bot.domain.several_people import AUTOMATIC_LAYOUT
 from bot.i18n.catalogue import gettext, ngettext
 from storage import JobRecord
 
@@ -18,6 +19,12 @@ _BAR_CELLS: Final = 12
 _SHOWN_PROMPT: Final = 700
 _SHOWN_REST: Final = 250
 _SHOWN_NOTE: Final = 150
+_TRIGGER_INSERTED: Final = (
+    "I put the trigger word `img` after the word for the person; next time you can write it yourself."
+)
+_TRIGGERS_INSERTED: Final = (
+    "I put the trigger word `img` after the word for each person; next time you can write it yourself."
+)
 _ROOM_FOR_A_MENTION: Final = 40
 """A result that comes late begins with the member's mention."""
 
@@ -104,10 +111,7 @@ def result(request: DrawRequest, dropped_text: str) -> str:
     """The prompt, the people, the settings and what the member should know; the prompt is shortened to make room."""
     lines = [f"{people(request)} · {settings(request)}"]
     if request.trigger_inserted:
-        told = gettext(
-            "I put the trigger word `img` after the word for the person; next time you can write it yourself."
-        )
-        lines.append(f"-# {told}")
+        lines.append(f"-# {gettext(_TRIGGER_INSERTED if request.layout is None else _TRIGGERS_INSERTED)}")
     lines += [f"-# {quoted(note, _SHOWN_NOTE)}" for note in request.notes]
     if dropped_text:
         unseen = quoted(dropped_text, _SHOWN_REST)
@@ -115,6 +119,16 @@ def result(request: DrawRequest, dropped_text: str) -> str:
     rest = "\n".join(lines)
     room = MESSAGE_LIMIT - _ROOM_FOR_A_MENTION - len(rest) - len("“”\n")
     return f"“{quoted(request.prompt, min(_SHOWN_PROMPT, room))}”\n{rest}"
+
+
+def photos_left_out(given: Sequence[int], used: Sequence[int]) -> list[str]:
+    """A note where a person's photos did not all find room beside the words of the prompt."""
+    if not any(one < other for one, other in zip(used, given, strict=False)):
+        return []
+    listed = ", ".join(
+        gettext("{used} of {given}", used=one, given=other) for one, other in zip(used, given, strict=False)
+    )
+    return [gettext("Not all photos found room beside these words. I used: {photos}.", photos=listed)]
 
 
 def settings(request: DrawRequest) -> str:
@@ -141,14 +155,18 @@ def settings(request: DrawRequest) -> str:
         parts.append(gettext("{share:.0%} drawn anew", share=request.denoise_strength))
     if request.upscale_factor != 1:
         parts.append(gettext("{times:g} times as large", times=request.upscale_factor))
+    if request.layout not in (None, AUTOMATIC_LAYOUT):
+        parts.append(gettext("layout: {layout}", layout=gettext(request.layout or "")))
+    if request.exchange:
+        parts.append(gettext("places swapped"))
     if request.negative:
         parts.append(gettext("without {text}", text=quoted(request.negative, _SHOWN_REST)))
     return " · ".join(parts)
 
 
 def people(request: DrawRequest) -> str:
-    """The names of the people in a request, with their shares where there are several."""
-    if len(request.identities) == 1:
-        return shown(request.identities[0].name)
+    """The names of the people in a request, with their shares where they are blended."""
+    if len(request.identities) == 1 or request.layout is not None:
+        return " & ".join(shown(one.name) for one in request.identities)
     total = sum(share.weight for share in request.identities)
     return " + ".join(f"{shown(share.name)} {share.weight / total:.0%}" for share in request.identities)

@@ -10,6 +10,7 @@ import discord
 
 from bot.domain.draw_request import MAX_SEED, DrawOptions, DrawRequest, Limits, WeightedIdentity, checked_request
 from bot.domain.minor_protection import check_minors
+from bot.domain.places import with_seed
 from bot.domain.stored_settings import Defaults, usable_defaults, usable_request
 from bot.services.admission import AdmissionPolicy
 from bot.services.draw_contexts import DrawContext, DrawContextService
@@ -45,9 +46,14 @@ class DrawingService:
     async def draw(
         self, interaction: discord.Interaction, options: DrawOptions, people: Sequence[tuple[Wanted, float]]
     ) -> None:
-        """Have people drawn, each with their weight. The interaction must be deferred. Raises :class:`UserError`."""
+        """Have people drawn, each with their weight. The interaction must be deferred. Raises :class:`UserError`.
+
+        With a layout in ``options`` they stand in one picture, without one they are blended.
+        """
         context = await self._contexts.load(interaction, [wanted for wanted, _ in people])
         if len({one.id for one in context.people}) < len(people):
+            if options.layout is not None:
+                raise SettingsError("Everybody can be in the picture once. To draw one person, use /imagine.")
             raise SettingsError("A mix needs different people. To draw one person, use /imagine.")
         defaults = usable_defaults(context.preferences, context.rules, self._limits)
         request = checked_request(
@@ -87,10 +93,13 @@ class DrawingService:
             guidance=old.guidance,
             style_strength=old.style_strength,
             lora=old.lora,
+            layout=old.layout,
         )
-        return checked_request(
+        request = checked_request(
             options, old.identities, self._limits, seed=fresh_seed(), guild_id=old.guild_id, notes=old.notes
         )
+        places = replace(request, seed=old.seed, exchange=old.exchange, kept_regions=old.kept_regions)
+        return with_seed(places, request.seed)
 
     async def draw_again(
         self, interaction: discord.Interaction, stored: DrawRequest, source: bytes | None = None

@@ -97,7 +97,12 @@ class IdentityService:
         ]
 
     async def features(self, user_id: int, guild_id: int | None, people: Sequence[WeightedIdentity]) -> Tensor:
-        """The ID features [N, T, D] of one person, or of several blended by weight.
+        """The ID features [N, T, D] of one person, or of several blended by weight; raises as :meth:`stacks` does."""
+        stacks = await self.stacks(user_id, guild_id, people)
+        return blend_stacks(stacks, [one.weight for one in people], MAX_MIXED_PHOTOS)
+
+    async def stacks(self, user_id: int, guild_id: int | None, people: Sequence[WeightedIdentity]) -> Sequence[Tensor]:
+        """The ID features [N, T, D] of each person.
 
         Those that this ID encoder has not computed yet are computed and kept. Raises :class:`NotFoundError` when one of
         them is not (or no longer) the user's to draw in that server.
@@ -118,8 +123,7 @@ class IdentityService:
         stacks = [[known[one.photo_id] for one in photos if one.photo_id in known] for photos in stored]
         if not all(stacks):
             raise NotFoundError("This identity does not exist any more.")
-        weights = [one.weight for one in people]
-        return blend_stacks([torch.stack(stack) for stack in stacks], weights, MAX_MIXED_PHOTOS)
+        return [torch.stack(stack) for stack in stacks]
 
     async def _computed(self, photo_ids: Iterable[int], fingerprint: str) -> dict[int, Tensor]:
         """Features of stored photos, computed and kept; photos that were removed in the meantime are left out."""

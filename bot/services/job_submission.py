@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Final
 
+from bot.domain.places import regions_of
 from bot.services.draw_contexts import DrawContextService
 from bot.services.identities import IdentityService
 from bot.services.open_jobs import OpenJob
@@ -58,7 +59,8 @@ class JobSubmission:
     async def submit(self, job: OpenJob, publish: Publish) -> None:
         """Hand a job to the GPU thread as soon as there is a model. Raises what keeps it from being drawn."""
         record, request = job.record, job.request
-        features = await self._identities.features(record.user_id, request.guild_id, request.identities)
+        load = self._identities.features if request.layout is None else self._identities.stacks
+        features = await load(record.user_id, request.guild_id, request.identities)
         model = await asyncio.wrap_future(self._gpu.loaded)
         prompt, negative = request.styled()
         drawing = ImageJob(
@@ -69,6 +71,7 @@ class JobSubmission:
             request.settings(model.base.side_px),
             record.user_id,
             request.weight,
+            regions=regions_of(request),
             prepare=lambda drawing: replace(drawing, start=self._begin_from_gpu_thread(job)),
         )
         if not job.is_ending:

@@ -28,9 +28,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import discord
-from PIL import Image
 
 from bot.domain.draw_request import DrawRequest
+from bot.domain.places import found_places
 from bot.i18n.catalogue import current, gettext, speaking
 from bot.presentation import messages
 from bot.presentation.errors import sentence_for
@@ -240,7 +240,7 @@ class JobService:
             return
         match event:
             case Started():
-                self._open.start(job, event.dropped_text)
+                self._open.start(job, event)
             case Progress():
                 self._open.show_progress(job, event)
             case Failed(error=WorkerError()):
@@ -259,7 +259,7 @@ class JobService:
             with speaking(job.request.language):
                 match event:
                     case Finished():
-                        await self._drawn(job, event.pictures)
+                        await self._drawn(job, event)
                     case Failed(error=NotOpenError()):
                         log.info("job %d was ended before it began", job.record.id)
                     case Failed():
@@ -278,22 +278,36 @@ class JobService:
         ended = replace(record, state=FAILED, error=sentence, finished_at=datetime.now(UTC))
         self._delivery.start(ended, lambda: self._store.failed(record.id, sentence), said_before=said_before)
 
-    async def _drawn(self, job: OpenJob, pictures: Sequence[Image.Image]) -> None:
-        record, request = job.record, job.request
+    async def _drawn(self, job: OpenJob, event: Finished) -> None:
+        record, request, started = job.record, job.request, job.started or Started("")
         try:
-            _, contents = await asyncio.to_thread(encode_pictures, pictures, self._marking)
-            thumbnails = await asyncio.to_thread(encode_thumbnails, pictures)
+            _, contents = await asyncio.to_thread(encode_pictures, event.pictures, self._marking)
+            thumbnails = await asyncio.to_thread(encode_thumbnails, event.pictures)
         except Exception as error:
             self._failed(record, error, job.edit)
             return
-        settings = request.to_json()
+        found: dict[str, Any] = {}
+        if left_out := messages.photos_left_out(started.photos_given, started.photos_used):
+            found["notes"] = [*request.notes, *left_out]
+        if places := found_places(request, event.regions):
+            found["kept_regions"] = list(places)
+        settings = {**request.to_json(), **found}
         results = [
             NewResult(request.seed + index, settings, content, thumbnail)
             for index, (content, thumbnail) in enumerate(zip(contents, thumbnails, strict=True))
         ]
-        ended = replace(record, state=DRAWN, dropped_text=job.dropped_text, finished_at=datetime.now(UTC))
+        ended = replace(
+            record,
+            state=DRAWN,
+            request={**record.request, **found},
+            dropped_text=started.dropped_text,
+            finished_at=datetime.now(UTC),
+        )
         self._delivery.start(
-            ended, lambda: self._store.drawn(record.id, results, job.dropped_text), contents, said_before=job.edit
+            ended,
+            lambda: self._store.drawn(record.id, results, started.dropped_text, found),
+            contents,
+            said_before=job.edit,
         )
 
     def _tell_trouble(self, trouble: WorkerError | None) -> None:

@@ -22,7 +22,7 @@ from bot.presentation import messages
 from bot.presentation.image_files import encode_preview
 from bot.services.job_messages import Attached, JobMessages
 from photomaker_core.sampling.generation import steps_anew
-from photomaker_core.serving.runner import Progress
+from photomaker_core.serving.runner import Progress, Started
 from storage import JobRecord, LimitReachedError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class OpenJob:
     request: DrawRequest
     told_place_at_s: float
     steps_done: int = 0
-    dropped_text: str = ""
+    started: Started | None = None
     started_at_s: float | None = None
     edited_at_s: float = float("-inf")
     previews: Sequence[Image.Image] = ()
@@ -145,9 +145,9 @@ class OpenJobs:
             if job.record.user_id == user_id
         ]
 
-    def start(self, job: OpenJob, dropped_text: str) -> None:
-        """Note that a job is being drawn."""
-        job.dropped_text, job.started_at_s = dropped_text, time.monotonic()
+    def start(self, job: OpenJob, started: Started) -> None:
+        """Note that a job is being drawn, and what of its request found no room."""
+        job.started, job.started_at_s = started, time.monotonic()
         self.throughput.begin(time.perf_counter())
 
     def show_progress(self, job: OpenJob, progress: Progress) -> None:

@@ -39,7 +39,7 @@ Three clicks to a picture: **Add the sample people**, **Draw ada**, and **Again*
 Or as a member does it:
 1. Type `/identity add`; a form takes a name, the consent and up to ten photos. Samples are in `{samples}`.
 2. Type `/imagine` with the prompt `a man img in a red hat`.
-3. Add somebody else and try `/mix`. `/help` tells the rest.
+3. Add somebody else and try `/mix` and `/together`. `/help` tells the rest.
 You are {members}; switch between them above. The last one may use `/admin`.
 """
 

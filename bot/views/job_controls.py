@@ -15,6 +15,7 @@ import discord
 from discord import ui
 
 from bot.domain.draw_request import DrawRequest
+from bot.domain.places import exchanged, of_picture, with_seed
 from bot.i18n.catalogue import gettext
 from bot.services.drawing import fresh_seed
 from bot.views.job_forms import ChangeForm, JobServices, KeepForm, ReportForm
@@ -102,6 +103,8 @@ class _RunningView(_JobView):
 class _DoneView(_JobView):
     def fit(self, request: DrawRequest) -> None:
         """Leave out what makes no sense for a request: the menu where there is one picture, the buttons where more."""
+        if request.layout is None:
+            self.remove_item(self.swap)
         if request.count == 1:
             self.remove_item(self.rework)
         else:
@@ -114,7 +117,7 @@ class _DoneView(_JobView):
     async def again(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """Draw it with another seed."""
         record = await self._own_job(interaction)
-        await self._draw(interaction, replace(_whole(record), seed=fresh_seed()))
+        await self._draw(interaction, with_seed(_whole(record), fresh_seed()))
 
     @ui.button(label="Change", emoji="✏️", custom_id="photomaker:change", row=0)
     async def change(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
@@ -159,6 +162,12 @@ class _DoneView(_JobView):
         kind, _, number = select.values[0].partition(":")
         await self._rework(interaction, int(number), REWORKS[kind])
 
+    @ui.button(label="Swap places", emoji="🔀", custom_id="photomaker:swap", row=3)
+    async def swap(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
+        """Draw it with each person in the place of the next."""
+        record = await self._own_job(interaction)
+        await self._draw(interaction, exchanged(_whole(record)))
+
     @ui.button(label="Send me", emoji="✉️", custom_id="photomaker:dm", row=3)
     async def send(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
         """Send the pictures as a direct message."""
@@ -201,9 +210,8 @@ class _DoneView(_JobView):
         await interaction.response.defer(thinking=True)
         source = await interaction.message.attachments[number].read()
         changed = replace(
-            request,
+            of_picture(request, number),
             seed=fresh_seed(),
-            count=1,
             denoise_strength=rework.denoise_strength,
             upscale_factor=request.upscale_factor * rework.upscale_factor,
         )

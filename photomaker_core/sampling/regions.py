@@ -104,7 +104,7 @@ class BoxRegions:
     def on_grid(self, height: int, width: int) -> Tensor:
         """See :class:`Regions`."""
         fine = torch.stack([box.on_grid(height, width) for box in self.boxes])
-        return _one_each(_first_wins(fine), fine)
+        return one_each(_first_wins(fine), fine)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +121,7 @@ class AttentionRegions:
         """See :class:`Regions`."""
         maps = functional.interpolate(self.maps[None], (height, width), mode="bilinear", antialias=True)[0]
         chosen = functional.one_hot(maps.argmax(0), len(maps)).permute(2, 0, 1).bool()
-        return _one_each(chosen, maps == maps.amax((1, 2), keepdim=True))
+        return one_each(chosen, maps == maps.amax((1, 2), keepdim=True))
 
 
 def equal_shares(people: int) -> BoxRegions:
@@ -179,7 +179,7 @@ def _first_wins(claims: Tensor) -> Tensor:
     return claims & (claims.int().cumsum(0) == 1)
 
 
-def _one_each(regions: Tensor, wishes: Tensor) -> Tensor:
+def one_each(regions: Tensor, wishes: Tensor) -> Tensor:
     """``regions`` with a position of their ``wishes`` for each person who has none, taken from whoever has more."""
     for person, wished in enumerate(wishes):
         if not regions[person].any():

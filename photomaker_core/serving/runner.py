@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import torch
 from PIL import Image
@@ -37,7 +38,8 @@ class ImageJob:
 
     ``id_features`` is a stack [N, T, D], one for each of several people, or ``None`` for a text-only picture. Steps
     are shared fairly between members, in proportion to their ``weight``. All pictures begin at ``start`` where there
-    is one, and have their people in ``regions`` where these are given.
+    is one. ``regions`` has an entry for each picture that says where its people are; ``None``, or no entry, where the
+    picture itself shows it.
     ``prepare`` is called right before the job is begun and returns it with what is read late; what it raises ends it.
     """
 
@@ -49,15 +51,25 @@ class ImageJob:
     member: int = 0
     weight: float = 1.0
     start: Img2ImgInit | None = None
-    regions: Regions | None = None
+    regions: Sequence[Regions | None] = ()
     prepare: Callable[[ImageJob], ImageJob] | None = None
+
+    @property
+    def stacks(self) -> Sequence[Tensor]:
+        """Each person's stack of ID features."""
+        if self.id_features is None:
+            return ()
+        return (self.id_features,) if isinstance(self.id_features, Tensor) else self.id_features
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Drawing has begun. ``dropped_text`` is the end of the prompt that the model cannot see."""
+    """Drawing has begun. ``dropped_text`` is the end of the prompt that the model cannot see; of each person's
+    ``photos_given`` as many as ``photos_used`` found room beside the words."""
 
     dropped_text: str
+    photos_given: tuple[int, ...] = ()
+    photos_used: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +83,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of a job that was drawn."""
+    """The end of a job that was drawn. ``regions`` are those of each picture, ``None`` where it had none."""
 
     pictures: list[Image.Image]
+    regions: Sequence[Regions | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,7 @@ class _Picture:
 
     job: _Job
     settings: GenerationSettings
+    regions: Regions | None = None
     generation: Generation | None = None
     decoded: Image.Image | None = None
 
@@ -154,7 +168,10 @@ class Runner:
         if drawing.job_id in self._jobs:
             raise ValueError(f"job {drawing.job_id} is here already")
         job = _Job(drawing, publish)
-        job.pictures = [_Picture(job, settings) for settings in drawing.settings]
+        job.pictures = [
+            _Picture(job, settings, regions)
+            for settings, regions in zip_longest(drawing.settings, drawing.regions[: len(drawing.settings)])
+        ]
         self._jobs[drawing.job_id] = job
         for picture in job.pictures:
             settings = picture.settings
@@ -207,7 +224,7 @@ class Runner:
                 drawing = job.drawing = replace(drawing.prepare(drawing), prepare=None)
             conditioning = self._conditioning(job, picture.settings.style_loras)
             picture.generation = self._engine.begin(
-                conditioning, picture.settings, start=drawing.start, regions=drawing.regions
+                conditioning, picture.settings, start=drawing.start, regions=picture.regions
             )
         except Exception as error:
             self._end(job, Failed(error))
@@ -222,7 +239,8 @@ class Runner:
                 drawing.prompt, drawing.negative_prompt, drawing.id_features, style_loras
             )
             if not job.conditionings:
-                job.publish(Started(conditioning.dropped_text))
+                photos = tuple(len(stack) for stack in drawing.stacks)
+                job.publish(Started(conditioning.dropped_text, photos, conditioning.photos_used))
             job.conditionings[style_loras] = conditioning
         return job.conditionings[style_loras]
 
@@ -272,6 +290,7 @@ class Runner:
     def _conclude(self, picture: _Picture, pixels: Tensor) -> None:
         job = picture.job
         assert picture.generation is not None
+        picture.regions = picture.generation.regions
         try:
             picture.decoded = self._engine.picture(picture.generation, pixels)
         except DrawingError as error:
@@ -280,7 +299,7 @@ class Runner:
         pictures = [picture.decoded for picture in job.pictures]
         done = [picture for picture in pictures if picture is not None]
         if len(done) == len(pictures):
-            self._end(job, Finished(done))
+            self._end(job, Finished(done, [one.regions for one in job.pictures]))
 
     def _tell(self, job: _Job) -> None:
         if job.drawing.job_id not in self._jobs:

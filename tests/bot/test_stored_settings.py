@@ -46,6 +46,12 @@ def test_a_request_of_a_bot_that_could_do_more_is_drawn_as_far_as_possible() -> 
     assert usable_request(replace(asked(), steps=500), LIMITS).steps == 50
 
 
+def test_a_layout_that_is_gone_becomes_the_automatic_one() -> None:
+    request = usable_request(replace(asked(), layout="in a row"), LIMITS)
+    assert request.layout == "automatic"
+    assert "“in a row” is not available" in request.notes[0]
+
+
 @pytest.mark.parametrize("field", ["guidance", "style_strength", "denoise_strength", "upscale_factor"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])
 def test_stored_numbers_become_finite(field: str, value: float) -> None:

@@ -28,7 +28,17 @@ SEED = int(os.environ.get("WALK_SEED", "1"))
 NAMES = ("newton", "Lenna", "🦊", "x" * 40, "", "shared:1", "shared:999", "*b* `c`")
 APOLOGIES = ("something went wrong", "schiefgegangen", "algo ha fallado", "出错")
 REFUSED = (BackendError, SetupError)
-PROMPTS = ("a man img", "a woman img in the sea", "a tree", "img", "", "a man img " * 60, "a girl, blood", "x" * 1200)
+PROMPTS = (
+    "a man img",
+    "a woman img in the sea",
+    "a man img and a woman img",
+    "a tree",
+    "img",
+    "",
+    "a man img " * 60,
+    "a girl, blood",
+    "x" * 1200,
+)
 
 
 class Walk:
@@ -147,6 +157,7 @@ class Walk:
             *[("imagine", {**draw, "identity": maybe(name), "quality": maybe("fast"), "style": maybe(*STYLES)})] * 4,
             ("imagine", {**draw, "guidance": maybe(0.0, 30.0), "lora": maybe("none"), "negative": maybe("rain")}),
             ("mix", {"id1": name, "id2": rng.choice(NAMES), "id3": maybe(*NAMES), "weights": maybe("1 2", "a")}),
+            ("together", {**draw, "id1": name, "id2": rng.choice(NAMES), "layout": maybe("side by side", "automatic")}),
             ("edit", {"identity": maybe(name), "hair": maybe("blue"), "clothing": maybe("a suit", " ")}),
             ("reality", {"identity": maybe(name)}),
             ("identity list", {}),
