@@ -15,6 +15,7 @@ from bot.setting_names import unknown_names
 from photomaker_core.errors import UserError
 from photomaker_core.memory.plans import PLANS_BY_NAME, MemoryPlan
 from photomaker_core.nano.shipped_weights import NANO_ADAPTER, NANO_BASE
+from photomaker_core.presets.prompt_length import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     photomaker_fused_qkv: bool = False
     photomaker_compiled: Path | None = None
     photomaker_memory_plan: str = AUTOMATIC_PLAN
+    photomaker_prompt_chunks: int = Field(default=DEFAULT_MAX_CHUNKS, ge=1, le=LARGEST_MAX_CHUNKS)
     default_steps: int = Field(default=30, ge=1, le=100)
     default_guidance: float = Field(default=5.0, ge=0, le=20)
     max_steps: int = Field(default=100, ge=1, le=1000)

@@ -252,8 +252,7 @@ def checked_prompt(text: str) -> str:
     prompt = cleaned(text)
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise PromptError(
-            "The prompt is {length} characters long; at most {most} are possible, "
-            "and the model sees only about the first 70 words anyway.",
+            "The prompt is {length} characters long; at most {most} are possible.",
             length=len(prompt),
             most=MAX_PROMPT_CHARACTERS,
         )

@@ -49,6 +49,7 @@ def _load(settings: Settings, compiled: Path | None) -> PhotoMaker:
         fuse_lora=settings.photomaker_fuse_lora,
         memory_plan=settings.memory_plan,
         layout=UnetLayout(settings.photomaker_channels_last, settings.photomaker_fused_qkv),
+        max_chunks=settings.photomaker_prompt_chunks,
     )
     if compiled:
         compile_from(model, compiled.expanduser())

@@ -105,7 +105,7 @@ def _memory(settings: Settings) -> Finding:
         return Finding("memory", False, f"{says}, which takes many minutes a picture with SDXL")
     free, total = torch.cuda.mem_get_info()
     says = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free on {torch.cuda.get_device_name()}, {dtype}"
-    least = photomaker_footprint(hardware.dtype).peak(PLANS[-1])
+    least = photomaker_footprint(hardware.dtype, max_chunks=settings.photomaker_prompt_chunks).peak(PLANS[-1])
     if settings.is_nano or free >= least:
         return Finding("memory", True, says)
     return Finding("memory", False, f"{says}; SDXL with PhotoMaker needs {least / _GIB:.1f} GiB with every offload")

@@ -15,8 +15,6 @@ from photomaker_core.conditioning.trigger_placement import trigger_pattern
 from photomaker_core.errors import PromptError
 from photomaker_core.models.prompt_tokenizer import PromptTokenizer
 
-DEFAULT_MAX_CHUNKS: Final = 4
-LARGEST_MAX_CHUNKS: Final = 8
 _COMMA_WITHIN: Final = 20
 """AUTOMATIC1111's default: a chunk ends early, behind a comma, where that leaves at most so many places empty."""
 

@@ -20,7 +20,6 @@ from photomaker_core.conditioning.chunked_conditioning import (
     in_chunks,
 )
 from photomaker_core.conditioning.person_spans import PersonSpan
-from photomaker_core.conditioning.prompt_chunks import DEFAULT_MAX_CHUNKS
 from photomaker_core.conditioning.prompt_tokens import (
     IdentityPrompt,
     identity_prompt,
@@ -33,6 +32,7 @@ from photomaker_core.conditioning.trigger_placement import place_triggers, trigg
 from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.lora_layers import LoraWeights
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
+from photomaker_core.presets.prompt_length import DEFAULT_MAX_CHUNKS
 
 MAX_MERGE_STEP: Final = 30
 

@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from photomaker_core.conditioning.prompt_chunks import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
 from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD
 from photomaker_core.errors import MissingFaceEmbedderError, ModelError, UnfusedLoraError
 from photomaker_core.images.preprocessing import clip_pixels
@@ -33,6 +32,7 @@ from photomaker_core.models.face_embedder import FaceEmbedder
 from photomaker_core.models.id_encoder import IdEncoder, Version
 from photomaker_core.models.lora_layers import LoraWeights, activate_loras
 from photomaker_core.models.text_encoders import TextEncoders
+from photomaker_core.presets.prompt_length import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class PhotoMaker:
         if layout.fused_qkv:
             self.require_fused_loras("A UNet with fused projections")
         layout.apply(self.base.unet)
-        self.footprint = footprint_of(self.base, self.id_encoder, hardware.dtype)
+        self.footprint = footprint_of(self.base, self.id_encoder, hardware.dtype, self.max_chunks)
         if plan is None:
             usable = (
                 PLANS[:1]

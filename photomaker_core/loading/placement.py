@@ -18,8 +18,9 @@ from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.vae import decode_in_tiles, upcast_where_asked
 
 
-def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype) -> Footprint:
-    """Compute what a loaded model needs for square pictures of its training size, with weights in ``dtype``."""
+def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype, max_chunks: int) -> Footprint:
+    """Compute what a loaded model needs for square pictures of its training size, with weights in ``dtype`` and prompts
+    of up to ``max_chunks`` chunks."""
     unet_bytes = weight_bytes(base.unet)
     plain = footprint(
         dict(base.unet.config),
@@ -28,6 +29,7 @@ def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype) -> 
         dtype,
         base.side_px,
         base.side_px,
+        max_chunks,
     )
     return replace(plain, unet=max(unet_bytes, plain.unet))
 

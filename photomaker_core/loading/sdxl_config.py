@@ -12,6 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from photomaker_core.memory.footprint import Footprint, footprint
 from photomaker_core.models.id_encoder import IdEncoder
+from photomaker_core.presets.prompt_length import DEFAULT_MAX_CHUNKS
 
 SIDE_PX: Final = 1024
 
@@ -80,7 +81,7 @@ def vision_config() -> CLIPVisionConfig:
     )
 
 
-def photomaker_footprint(dtype: torch.dtype, side_px: int = SIDE_PX) -> Footprint:
+def photomaker_footprint(dtype: torch.dtype, side_px: int = SIDE_PX, max_chunks: int = DEFAULT_MAX_CHUNKS) -> Footprint:
     """The memory that SDXL with PhotoMaker V1 needs at ``side_px`` squared, LoRA fused."""
     first, second = text_configs()
     with torch.device("meta"):
@@ -90,4 +91,4 @@ def photomaker_footprint(dtype: torch.dtype, side_px: int = SIDE_PX) -> Footprin
             IdEncoder(vision_config(), (first.hidden_size, second.hidden_size)),
         )
     numbers = sum(parameter.numel() for part in encoders for parameter in part.parameters())
-    return footprint(UNET, VAE, numbers * dtype.itemsize, dtype, side_px, side_px)
+    return footprint(UNET, VAE, numbers * dtype.itemsize, dtype, side_px, side_px, max_chunks)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psutil
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 
 from photomaker_core.memory.live_bytes import live_bytes, stored_tensors
@@ -21,14 +22,15 @@ from photomaker_core.memory.quantization import is_quantized_to_int8
 
 _RESERVE: Final = 0.12
 _ROWS_PER_PICTURE: Final = 2
-_TEXT_TOKENS: Final = 77
+_TOKENS_OF_A_CHUNK: Final = 77
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Bytes that the parts of a model need: weights, and the most that is alive beside them while they run.
 
-    ``step`` is for one guided picture; ``largest_layer`` what sequential offload has on the device at once.
+    ``step`` is for one guided picture, of several people and with the longest prompt; ``largest_layer`` what sequential
+    offload has on the device at once.
     """
 
     unet: int
@@ -77,8 +79,12 @@ def footprint(
     dtype: torch.dtype,
     width: int,
     height: int,
+    max_chunks: int = 1,
 ) -> Footprint:
-    """The footprint at ``width`` x ``height`` pixels with weights in ``dtype``; no weights are made for it."""
+    """The footprint at ``width`` x ``height`` pixels with weights in ``dtype``; no weights are made for it.
+
+    Prompts have up to ``max_chunks`` chunks of 77 tokens.
+    """
     vae_dtype = torch.float32 if dtype == torch.float16 and vae_config["force_upcast"] else dtype
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(unet_config).to(dtype)
@@ -86,14 +92,15 @@ def footprint(
         scale = 2 ** (len(vae_config["block_out_channels"]) - 1)
         latent = (vae_config["latent_channels"], height // scale, width // scale)
         tile = (latent[0], max(8, latent[1] // 2), max(8, latent[2] // 2))
-        rows = _ROWS_PER_PICTURE
+        rows, tokens = _ROWS_PER_PICTURE, max_chunks * _TOKENS_OF_A_CHUNK
+        _mask_attention(unet, rows, tokens, dtype)
         pooled = unet_config["projection_class_embeddings_input_dim"] - 6 * unet_config["addition_time_embed_dim"]
         step = live_bytes(
             unet,
             lambda: unet(
                 torch.empty(rows, *latent, dtype=dtype),
                 torch.empty(rows),
-                torch.empty(rows, _TEXT_TOKENS, unet_config["cross_attention_dim"], dtype=dtype),
+                torch.empty(rows, tokens, unet_config["cross_attention_dim"], dtype=dtype),
                 added_cond_kwargs={
                     "text_embeds": torch.empty(rows, pooled, dtype=dtype),
                     "time_ids": torch.empty(rows, 6, dtype=dtype),
@@ -118,6 +125,20 @@ def footprint(
             sum(one.nbytes for one in part.parameters(recurse=False)) for root in (unet, vae) for part in root.modules()
         ),
     )
+
+
+def _mask_attention(unet: UNet2DConditionModel, rows: int, tokens: int, dtype: torch.dtype) -> None:
+    """Have cross-attention take a mask for every position, as for several people in one picture."""
+    masks: dict[int, Tensor] = {}
+
+    def add_mask(_module: nn.Module, args: tuple[Tensor, ...], inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        positions = args[0].shape[-2] * args[0].shape[-1]
+        mask = masks.setdefault(positions, torch.empty(rows, positions, tokens, dtype=dtype))
+        return args, inputs | {"encoder_attention_mask": mask}
+
+    for module in unet.modules():
+        if isinstance(module, Transformer2DModel):
+            module.register_forward_pre_hook(add_mask, with_kwargs=True)
 
 
 def weight_bytes(*modules: nn.Module) -> int:

@@ -108,6 +108,8 @@ async def test_words_that_the_model_cannot_see_are_told(server: Server) -> None:
         ({"prompt": "a man img and a woman img"}, "“img” 2 times"),
         ({"prompt": "img of a castle"}, "needs a word for the person before it"),
         ({"prompt": "a man img " + "x" * 1000}, "1010 characters long; at most 1000"),
+        ({"prompt": "a (man:9) img"}, "A weight in the prompt must be between 0 and 3; 9 is not"),
+        ({"negative": "(rain:1e9)"}, "A weight in the prompt must be between 0 and 3; 1e+09 is not"),
         ({"negative": "x" * 1001}, "The negative prompt is 1001 characters long; at most 1000"),
         ({"prompt": "a b " * 160 + "a man img"}, "within the first 300 tokens"),
         ({"identity": "nobody"}, "You have no identity called “nobody”"),

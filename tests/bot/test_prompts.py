@@ -13,6 +13,8 @@ async def test_prompts_are_kept_listed_used_and_deleted(server: Server) -> None:
     assert (
         "who is in the picture" in (await server.command(server.ada, "prompt save", name="x", prompt="a tree")).content
     )
+    told = await server.command(server.ada, "prompt save", name="x", prompt="a man img, (wet:-1)")
+    assert "between 0 and 3; -1 is not" in told.content
     (choice,) = await server.ada.autocomplete(server.channel, "prompt use", "name", "HA")
     assert choice["value"] == "Hat"
     await server.add(server.ada, "newton")

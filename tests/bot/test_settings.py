@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from bot import cli as bot_cli
 from bot.config import ConfigError, load_settings
+from bot.services.model_loading import model_loader
+from photomaker_core.sampling.step_engine import StepEngine
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,8 @@ from bot.config import ConfigError, load_settings
         ("DATABASE_URL", "data/bot.db", "names no database"),
         ("DATABASE_URL", "postgresql+asyncpg://me@host:port/name", "its address is no address"),
         ("PHOTOMAKER_MEMORY_PLAN", "fast", "known are auto"),
+        ("PHOTOMAKER_PROMPT_CHUNKS", "0", "PHOTOMAKER_PROMPT_CHUNKS"),
+        ("PHOTOMAKER_PROMPT_CHUNKS", "9", "PHOTOMAKER_PROMPT_CHUNKS"),
         ("DISCORD_GUILD_ID", "studio", "DISCORD_GUILD_ID"),
     ],
 )
@@ -100,3 +105,13 @@ def test_right_values_are_read(here: Path) -> None:
     assert settings.photomaker_style_loras == {"papercut": Path("/models/papercut.safetensors")}
     assert settings.role_weights == {118: 2.0}
     assert settings.is_nano
+
+
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_the_operator_says_how_long_a_prompt_can_be(here: Path, chunks: int) -> None:
+    Path(".env").write_text("" if chunks == 4 else f"PHOTOMAKER_PROMPT_CHUNKS={chunks}\n")
+    model = model_loader(load_settings())()
+    assert model.max_chunks == chunks
+    stack = torch.zeros(1, model.id_encoder.tokens_per_photo, model.id_encoder.width)
+    found = StepEngine(model).condition("a man img " + "in a red hat " * 30, None, stack)
+    assert bool(found.dropped_text) == (chunks == 1)

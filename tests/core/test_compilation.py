@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ from photomaker_core.sampling.generation import Generation, GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 
+LONG = "a man img" + ", in a red hat" * 30
+TWO = "a man img and a woman img"
+DRAWN = (["a man img"], ["a man img", "a woman img", "a girl"], [LONG], [TWO], [LONG, "a man img"], [TWO, LONG, TWO])
+
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 
 
@@ -23,12 +28,13 @@ def loaded(*, fuse: bool = True, plan: str = "full") -> PhotoMaker:
     return load_photomaker(str(TINY_BASE), TINY_ADAPTER, hardware=CPU, fuse_lora=fuse, memory_plan=PLANS_BY_NAME[plan])
 
 
-def drawn(model: PhotoMaker, pictures: int) -> list[torch.Tensor]:
+def drawn(model: PhotoMaker, prompts: Sequence[str]) -> list[torch.Tensor]:
     engine = StepEngine(model)
-    conditioning = engine.condition("a person", None, None)
-    generations: list[Generation] = [
-        engine.begin(conditioning, GenerationSettings(128, 128, steps=2, seed=seed)) for seed in range(pictures)
-    ]
+    generations: list[Generation] = []
+    for seed, prompt in enumerate(prompts):
+        people = [torch.ones(2, 1, model.id_encoder.width) * person for person in range(prompt.count("img"))]
+        conditioning = engine.condition(prompt, None, people)
+        generations.append(engine.begin(conditioning, GenerationSettings(128, 128, steps=3, seed=seed)))
     while not generations[0].is_done:
         engine.step(generations)
     return [generation.latents for generation in generations]
@@ -44,11 +50,13 @@ def test_a_compiled_model_draws_the_same_and_is_kept(tmp_path: Path) -> None:
     assert kept.stat().st_size > 1000
     again = loaded()
     compile_from(again, kept)
-    for pictures in (1, 3):
-        expected = drawn(plain, pictures)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for prompts in DRAWN:
+        expected = drawn(plain, prompts)
         for model in (compiled, again):
-            for one, other in zip(drawn(model, pictures), expected, strict=True):
+            for one, other in zip(drawn(model, prompts), expected, strict=True):
                 torch.testing.assert_close(one, other, atol=5e-4, rtol=1e-3)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs, "somebody waited for compiling"
 
 
 def test_what_cannot_be_compiled_is_explained(tmp_path: Path) -> None:
