@@ -34,9 +34,20 @@ class _Lora:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options on ``parser``."""
     parser.add_argument(
-        "--identity", type=Path, nargs="+", default=[], metavar="PHOTO", help="photos of one person; none: text alone"
+        "--identity",
+        type=Path,
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="PHOTO",
+        help="photos of one person; once for each of several people in the order of the prompt; none: text alone",
     )
     parser.add_argument("--prompt", required=True, help='for example "a man img in a red hat"')
+    parser.add_argument(
+        "--layout",
+        help="where the first of two or three people stands, seen from the others: side-by-side, left-of, right-of or "
+        "in-front-of (default: as the picture has it)",
+    )
     parser.add_argument("--negative", help="what should not be in the picture")
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where pictures go (default: out)")
     add_model_options(parser)
@@ -71,22 +82,16 @@ def generate(options: argparse.Namespace) -> int:
     loras = [_lora(number, text) for number, text in enumerate(options.lora, start=1)]
     from photomaker_core.images.photo_decoding import open_photo
 
-    photos = [open_photo(path) for path in options.identity]
+    people = [[open_photo(path) for path in paths] for paths in options.identity]
     marking = _marking(options)
     quiet_libraries()
-    from photomaker_core.conditioning.trigger_placement import place_trigger, without_trigger
     from photomaker_core.loading.photomaker import load_photomaker
     from photomaker_core.sampling.generation import GenerationSettings
+    from photomaker_core.sampling.regions import layout_named
     from photomaker_core.sampling.step_engine import StepEngine
 
-    text = options.prompt
-    if photos:
-        placed = place_trigger(text)
-        text = placed.text
-        if placed.trigger_inserted:
-            print(f"The trigger word was inserted: {text}")
-    elif without_trigger(text) != " ".join(text.split()):
-        raise UserError("The prompt holds the trigger word, so it needs photos of the person: --identity PHOTO ...")
+    text = _placed(options.prompt, len(people))
+    regions = None if options.layout is None else layout_named(options.layout, len(people))
     prompt, negative = style.apply(text, options.negative)
     folder = output_folder(options.out)
     model = load_photomaker(
@@ -95,16 +100,20 @@ def generate(options: argparse.Namespace) -> int:
         base_config=options.base_config,
         face_embedder=face_embedder(options),
         style_loras={one.name: one.path for one in loras},
-        use_lora=bool(photos),
+        use_lora=bool(people),
     )
     width, height = aspect.size_for(model.base.side_px)
     seed = secrets.randbelow(_NEW_SEED_LIMIT) if options.seed is None else options.seed
     engine = StepEngine(model)
     style_loras = tuple((one.name, one.weight) for one in loras)
-    features = model.encode_photos(photos) if photos else None
-    conditioning = engine.condition(prompt, negative, features, style_loras)
+    stacks = [model.encode_photos(photos) for photos in people]
+    conditioning = engine.condition(prompt, negative, stacks, style_loras)
     if conditioning.dropped_text:
         print(f"The prompt is too long; the model does not see: {conditioning.dropped_text}")
+    if sum(conditioning.photos_used) < sum(map(len, people)):
+        used = zip(conditioning.photos_used, people, strict=True)
+        told = ", ".join(f"{number} of {len(photos)}" for number, photos in used)
+        print(f"Not all photos find room beside these words; used: {told}")
     generations = [
         engine.begin(
             conditioning,
@@ -121,6 +130,7 @@ def generate(options: argparse.Namespace) -> int:
                 cache_every=options.cache_every,
                 style_loras=style_loras,
             ),
+            regions=regions,
         )
         for index in range(options.count)
     ]
@@ -152,6 +162,30 @@ def _marking(options: argparse.Namespace) -> Marking:
             )
     tag = None if options.no_watermark else tag_of("photomaker" if certificate is None else certificate.signer)
     return Marking("photomaker", tag, certificate)
+
+
+def _placed(prompt: str, people: int) -> str:
+    """The prompt with a trigger word for each person; raises :class:`UserError` where there are more or fewer."""
+    from photomaker_core.conditioning.trigger_placement import (
+        DEFAULT_TRIGGER_WORD,
+        place_triggers,
+        trigger_pattern,
+    )
+
+    count = len(trigger_pattern(DEFAULT_TRIGGER_WORD).findall(prompt))
+    if not people:
+        if count:
+            raise UserError("The prompt holds the trigger word, so it needs photos of the person: --identity PHOTO ...")
+        return prompt
+    if people == 1 < count:
+        raise UserError(
+            f"The prompt has the trigger word “{DEFAULT_TRIGGER_WORD}” {count} times, for several people. Give "
+            "--identity PHOTO ... once for each of them, or use the word once."
+        )
+    placed = place_triggers(prompt, DEFAULT_TRIGGER_WORD, people)
+    if placed.trigger_inserted:
+        print(f"The trigger word was inserted: {placed.text}")
+    return placed.text
 
 
 def _lora(number: int, text: str) -> _Lora:

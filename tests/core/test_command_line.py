@@ -62,9 +62,26 @@ def test_generate_says_where_it_put_the_trigger_and_what_it_left_out(
     assert "the model does not see:" in printed
 
 
+def test_generate_draws_several_people_each_in_their_place(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *others = NEWTON
+    several = ["--identity", *map(str, others), "--seed", "7", "--prompt", "a man and a woman at the beach"]
+    for layout in ("side-by-side", "right-of"):
+        assert generate("--layout", layout, "--out", layout, *several, photos=[first]) == 0
+    assert "inserted: a man img and a woman img at the beach" in capsys.readouterr().out
+    assert generate("--out", "found", *several, photos=[first]) == 0
+    assert len({Path(name, "7.png").read_bytes() for name in ("side-by-side", "right-of", "found")}) == 3
+    many = ["--identity", *[str(first)] * 60, "--prompt", f"a man img and a woman img {'in the sea ' * 80}"]
+    assert generate(*many, photos=[first] * 60) == 0
+    assert "find room beside these words; used: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (["--prompt", "a man img and a woman img"], "--identity PHOTO ... once for each"),
+        (["--prompt", "a man img", "--identity", str(NEWTON[0])], "1 times for 2 people"),
+        (["--prompt", "a man img", "--layout", "left-of"], "not for 1"),
+        (["--prompt", "at sea", "--identity", str(NEWTON[0]), "--layout", "above"], "side-by-side, left-of"),
         (["--prompt", "a tree"], "img"),
         (["--prompt", "a man img", "--count", "0"], "--count must be at least 1"),
         (["--prompt", "a man img", "--seed", "-1"], "seed"),
