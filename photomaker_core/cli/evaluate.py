@@ -31,6 +31,7 @@ _DRAWN_PHOTOS: Final = 4
 _NVIDIA: Final = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics"
 _LORA_NAME: Final = "lora"
 _MIX_PROMPTS: Final = 4
+_PROMPT_STUDIES: Final = ("weights", "likeness", "length")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +66,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the adapter was trained so: draw with it in the same way",
     )
     parser.add_argument("--mix", type=int, metavar="PAIRS", help="instead: the mixing study with so many pairs")
+    parser.add_argument(
+        "--prompt-study",
+        nargs="+",
+        choices=_PROMPT_STUDIES,
+        metavar="PART",
+        help=f"instead: whether prompts are followed, by weights and to the end: {', '.join(_PROMPT_STUDIES)}",
+    )
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
     parser.add_argument("--dreambooth-rate", type=not_negative, default=1e-4, metavar="RATE", help="its learning rate")
     parser.add_argument(
@@ -128,6 +136,8 @@ def evaluate(options: argparse.Namespace) -> int:
     )
     if options.mix is not None:
         return _mix(options, model, settings, people, prompts, networks)
+    if options.prompt_study is not None:
+        return _prompt_study(options, model, settings, people, networks)
     load_plain = partial(load, use_lora=False)
     methods = _methods(options, model, settings, load_plain)
     each = len(prompts) * options.pictures
@@ -220,6 +230,32 @@ def _mix(
     table = mixing_table(results)
     (options.out.expanduser() / "mixing.md").write_text(table + "\n")
     print(table)
+    return 0
+
+
+def _prompt_study(
+    options: argparse.Namespace,
+    model: PhotoMaker,
+    settings: GenerationSettings,
+    people: list[Person],
+    networks: MetricNetworks,
+) -> int:
+    from photomaker_core.evaluation.prompt_study import STUDIES, run_study, study_table
+    from photomaker_core.evaluation.study_log import StudyLog, weights_digest
+
+    folder = options.out.expanduser()
+    about = {
+        "weights": weights_digest(model.base.unet, *model.base.text.encoders, model.id_encoder),
+        "settings": repr(settings),
+        "people": [person.name for person in people],
+    }
+    log = StudyLog(folder / "prompt-study.jsonl", about)
+    for part in options.prompt_study:
+        pictures = list(STUDIES[part](people, model))
+        run_study(model, settings, people, networks, pictures, log)
+        table = study_table(pictures, log, len(people))
+        (folder / f"prompt-study-{part}.md").write_text(f"{table}\n")
+        print(f"{table}\n", flush=True)
     return 0
 
 

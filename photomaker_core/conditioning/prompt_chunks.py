@@ -92,27 +92,15 @@ def lay_out(
 ) -> PromptLayout:
     """Fill at most ``max_chunks`` chunks; each person's last token is repeated once per ID token of theirs.
 
-    A word and a person's whole span stay in one chunk. What comes after the first word that finds no room is dropped.
+    A word and a person's whole span stay in one chunk. Chunks end early behind a comma, unless words would be dropped
+    for it. What comes after the first word that finds no room is dropped.
     """
     room = tokenizer.length - 2
-    chunks: list[list[Word]] = [[]]
-    dropped: list[Word] = []
-
-    def size(words: Iterable[Word]) -> int:
-        return sum(len(one.ids) + (0 if one.person is None else id_token_counts[one.person] - 1) for one in words)
-
-    for index, word in enumerate(words):
-        if size([*chunks[-1], word]) > room:
-            if len(chunks) == max_chunks or size([word]) > room:
-                dropped = list(words[index:])
-                break
-            moved = _behind_comma(chunks[-1])
-            if size(moved) > _COMMA_WITHIN or size([*moved, word]) > room:
-                moved = []
-            del chunks[-1][len(chunks[-1]) - len(moved) :]
-            chunks.append(moved)
-        chunks[-1].append(word)
-
+    chunks, dropped = _filled(words, id_token_counts, room, max_chunks, _COMMA_WITHIN)
+    if dropped:
+        fuller, fewer = _filled(words, id_token_counts, room, max_chunks, 0)
+        if len(fewer) < len(dropped):
+            chunks, dropped = fuller, fewer
     ids: list[list[int]] = []
     weights: list[float] = []
     id_places: list[range | None] = [None] * len(id_token_counts)
@@ -139,6 +127,28 @@ def lay_out(
         tuple(class_words),
         tuple(one for word in dropped for one in word.ids),
     )
+
+
+def _filled(
+    words: Sequence[Word], id_token_counts: Sequence[int], room: int, max_chunks: int, comma_within: int
+) -> tuple[list[list[Word]], list[Word]]:
+    """The words of each chunk of ``room`` places, and those that find no room in any."""
+
+    def size(some: Iterable[Word]) -> int:
+        return sum(len(one.ids) + (0 if one.person is None else id_token_counts[one.person] - 1) for one in some)
+
+    chunks: list[list[Word]] = [[]]
+    for index, word in enumerate(words):
+        if size([*chunks[-1], word]) > room:
+            if len(chunks) == max_chunks or size([word]) > room:
+                return chunks, list(words[index:])
+            moved = _behind_comma(chunks[-1])
+            if size(moved) > comma_within or size([*moved, word]) > room:
+                moved = []
+            del chunks[-1][len(chunks[-1]) - len(moved) :]
+            chunks.append(moved)
+        chunks[-1].append(word)
+    return chunks, []
 
 
 def _behind_comma(chunk: Sequence[Word]) -> list[Word]:

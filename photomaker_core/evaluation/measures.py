@@ -19,6 +19,11 @@ def mean_cosine(one: Tensor, other: Tensor) -> float:
     return float((first @ second.T).mean()) if len(first) and len(second) else float("nan")
 
 
+def mean_direction(embeddings: Tensor) -> Tensor:
+    """The direction [D] that rows point to together; rows of NaN do not count."""
+    return functional.normalize(functional.normalize(embeddings, dim=-1).nanmean(0), dim=-1)
+
+
 def paired_cosine(one: Tensor, other: Tensor) -> float:
     """The mean cosine of row i of ``one`` with row i of ``other``."""
     return float(functional.cosine_similarity(one, other).mean())

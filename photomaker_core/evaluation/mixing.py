@@ -10,15 +10,14 @@ from random import Random
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
 from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
-from photomaker_core.evaluation.measures import ranks_among
+from photomaker_core.evaluation.measures import mean_direction, ranks_among
 from photomaker_core.evaluation.methods import PromptSpec, drawer
-from photomaker_core.evaluation.networks import MetricNetworks, PictureEmbedder
+from photomaker_core.evaluation.networks import MetricNetworks
 from photomaker_core.evaluation.people import Person
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import GenerationSettings
@@ -67,7 +66,7 @@ def mixing_study(
     if networks.face is None:
         raise UserError("The mixing study needs a face network.")
     chosen = _pairs(people, pairs)
-    known = torch.stack([_direction(networks.face, person) for person in people])
+    known = torch.stack([mean_direction(networks.face(person.photos)) for person in people])
     features = [model.encode_photos(person.photos) for person in people]
     results = []
     for balance in balances:
@@ -119,7 +118,3 @@ def _pairs(people: Sequence[Person], count: int) -> list[tuple[int, int]]:
     if not alike:
         raise UserError("The mixing study needs two people with the same class word.")
     return Random(0).sample(alike, min(count, len(alike)))
-
-
-def _direction(network: PictureEmbedder, person: Person) -> Tensor:
-    return functional.normalize(functional.normalize(network(person.photos), dim=-1).nanmean(0), dim=-1)

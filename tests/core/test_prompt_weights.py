@@ -206,6 +206,15 @@ def test_a_chunk_ends_behind_a_comma_where_one_is_near(tiny_model: PhotoMaker) -
     assert torch.equal(found.text.tokens[:, 77:], expected)
 
 
+def test_a_comma_costs_no_word_at_the_end(tiny_model: PhotoMaker) -> None:
+    tokenizer = tiny_model.base.text.tokenizers[0]
+    prompt = "in the sea " * 22 + ", " + "in the sea " * 27 + "in the"
+    assert len(tokenizer.ids(prompt)) == 150
+    found = read(tiny_model, prompt, None, max_chunks=2)
+    assert (found.dropped_text, found.text.tokens.shape[1]) == ("", 154)
+    assert read(tiny_model, f"{prompt} sea", None, max_chunks=2).dropped_text == "sea"
+
+
 def test_photos_of_all_people_are_reduced_evenly_where_they_do_not_fit(tiny_model: PhotoMaker) -> None:
     found = read(tiny_model, "a man img and a woman img", [torch.zeros(60, 1, 256), torch.zeros(40, 1, 256)], None, 1)
     assert found.photos_used == (36, 36)
