@@ -1,4 +1,4 @@
-"""The ``photomaker-bot`` command: run, demo, doctor, compile, commands, provenance, verify.
+"""The ``photomaker-bot`` command: run, demo, doctor, compile, commands, provenance, verify, db.
 
 The commands import what they need themselves: ``--help`` answers at once, and the libraries are hushed
 before they load.
@@ -17,7 +17,7 @@ import aiohttp
 import discord
 
 from bot.config import ConfigError, Settings, load_settings
-from bot.tools import provenance
+from bot.tools import database_care, provenance
 from bot.tools.log_redaction import hide_secrets
 from bot.tools.stop_signals import exit_on_signal, until_stopped
 from photomaker_core.cpu_threads import bound_spinning
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reference = commands.add_parser("commands", help="print the reference of the slash commands, as Markdown")
     reference.set_defaults(command=_commands)
     provenance.add_commands(commands)
+    database_care.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.command(options)

@@ -44,12 +44,15 @@ async def _take(engine: AsyncEngine) -> Ownership | None:
     if engine.dialect.name == "sqlite":
         async with engine.connect() as connection:
             file: str = (await connection.exec_driver_sql("PRAGMA database_list")).scalars("file").first() or ""
-        return await asyncio.to_thread(_LockFile, file) if file else None
+        return await asyncio.to_thread(LockFile, file) if file else None
     return await _AdvisoryLock.take(engine)
 
 
-class _LockFile:
-    """SQLite's own lock on an empty file beside the database: it works wherever the database itself does."""
+class LockFile:
+    """SQLite's own lock on an empty file beside the database: it works wherever the database itself does.
+
+    Raises :class:`DatabaseInUseError` where another owner has it.
+    """
 
     def __init__(self, database_file: str) -> None:
         self._connection = sqlite3.connect(
@@ -68,8 +71,12 @@ class _LockFile:
                 place=database_file,
             ) from error
 
-    async def release(self) -> None:
+    def close(self) -> None:
+        """Let go of the lock."""
         self._connection.close()
+
+    async def release(self) -> None:
+        self.close()
 
 
 class _AdvisoryLock:

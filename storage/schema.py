@@ -18,11 +18,23 @@ from storage.errors import DatabaseUnavailableError
 _ADVISORY_KEY: Final = 0x736368656D61  # "schema"
 
 
+def head_revision() -> str:
+    """The revision of this version's tables."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def is_known_revision(revision: str) -> bool:
+    """True where this version can bring tables of ``revision`` up to date."""
+    return any(one.revision == revision for one in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 async def is_current(connection: AsyncConnection) -> bool:
     """True where the tables are those of this version."""
     found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     await connection.rollback()
-    return found == ScriptDirectory.from_config(_config()).get_current_head()
+    return found == head_revision()
 
 
 async def upgrade(connection: AsyncConnection, revision: str = "head") -> None:

@@ -28,7 +28,8 @@ from storage import (
 from tests.support.database import ADA, BOB, PHOTOS, rows, url
 
 WHEN = "2026-01-02 03:04:05.000000"
-RELEASED = ("0001", "0002", "0003")
+RELEASED = ("0001", "0002", "0003", "0004", "0005", "0006")
+WITH_IDS_USED_TWICE = RELEASED[:3]
 _NUMBERED = ("identities", "id_photos", "consents", "jobs", "results", "saved_prompts")
 
 
@@ -75,6 +76,16 @@ def old_database(file: Path, revision: str) -> None:
             "saved_prompts (id, user_id, name, name_key, prompt, created_at)": [(5, ADA, "Hat", "hat", "a hat", WHEN)],
             "server_rules (guild_id, rules)": [(77, '{"open_jobs": 2}')],
         }
+    if revision >= "0005":
+        jobs = "jobs (id, user_id, channel_id, message_id, request, state, created_at)"
+        written[jobs] = [tuple("delivered" if cell == "done" else cell for cell in job) for job in written[jobs]]
+        written["jobs (id, user_id, channel_id, request, state, created_at, attempts, awaits_delivery)"] = [
+            (9, BOB, 5, request(4), "drawn", WHEN, 2, True)
+        ]
+    if revision >= "0006":
+        written["jobs (id, user_id, channel_id, request, state, created_at, guild_id, pictures)"] = [
+            (10, BOB, 5, request(4), "cancelled", WHEN, 77, 4)
+        ]
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA foreign_keys=ON")
     for table, lines in written.items():
@@ -140,7 +151,7 @@ async def test_no_table_gives_an_id_twice(database: Database, file: Path) -> Non
     assert {str(name) for name, sql in tables if "AUTOINCREMENT" in str(sql)} == numbered
 
 
-@pytest.mark.parametrize("revision", RELEASED)
+@pytest.mark.parametrize("revision", WITH_IDS_USED_TWICE)
 async def test_new_ids_are_above_all_that_anything_still_refers_to(file: Path, revision: str) -> None:
     old_database(file, revision)
     database = await Database.open(url(file))
