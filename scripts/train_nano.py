@@ -4,9 +4,9 @@
 
 The large set of pictures is drawn by other processes while the autoencoder learns from a small one. Each stage's
 result is packed into ``--deliver`` as soon as it is there, so that a run that is cut short still leaves something.
-``--rehearse`` takes four steps of everything on a few pictures first: whatever would fail then fails early. The
-configurations' steps are those of the weights that ship, seven minutes on one NVIDIA H200 with four CPU cores;
-``--longer 4`` takes four times as many.
+``--rehearse`` takes some steps of everything on a few pictures first: whatever would fail then fails early. The
+configurations' steps are those of the weights that ship; ``--longer 4`` takes four times as many. The stages
+``base-longer``, ``photomaker-longer`` and ``judge-longer`` go on from what the stages without that word made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ from photomaker_core.nano.portrait_set import is_drawn
 from photomaker_core.training.configuration import TrainConfig, load_config, run
 
 _CONFIGS: Final = Path(__file__).parents[1] / "configs"
-_STAGES: Final = ("vae", "vision", "base", "photomaker", "judge")
+_STAGES: Final = (
+    "vae",
+    "vision",
+    "base",
+    "photomaker",
+    "judge",
+    "base-longer",
+    "photomaker-longer",
+    "judge-longer",
+)
 _PART_BYTES: Final = 15_000_000
 _REHEARSAL: Final = {"identities": 24, "pictures": 12}
 
@@ -39,15 +48,16 @@ def main() -> None:
     parser.add_argument("--deliver", type=Path, metavar="DIR", help="where each stage's result is packed into")
     parser.add_argument("--stages", nargs="+", choices=_STAGES, default=_STAGES)
     parser.add_argument("--longer", type=float, default=1.0, metavar="TIMES", help="how many times as many steps")
-    parser.add_argument("--rehearse", action="store_true", help="four steps of every stage before the real ones")
+    parser.add_argument("--rehearse", type=int, default=0, metavar="STEPS", help="of every stage before the real ones")
     options = parser.parse_args()
     gc.freeze()
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
     configs = {stage: load_config(_CONFIGS / f"nano-{stage}.yaml") for stage in options.stages}
     drawing = _draw_ahead(options.work, list(configs.values()))
     if options.rehearse:
         for config in configs.values():
-            _timed(_rehearsal(config), options.work / "rehearsal")
+            _timed(_rehearsal(config, options.rehearse), options.work / "rehearsal")
     for stage, config in configs.items():
         _wait(drawing, options.work, config)
         longer = replace(config.loop, steps=round(config.loop.steps * options.longer))
@@ -70,8 +80,8 @@ def _wait(drawing: subprocess.Popen[bytes], work: Path, config: TrainConfig) -> 
         time.sleep(0.1)
 
 
-def _rehearsal(config: TrainConfig) -> TrainConfig:
-    loop = replace(config.loop, steps=4, log_every=2, warmup_steps=1, sample_every=0)
+def _rehearsal(config: TrainConfig, steps: int) -> TrainConfig:
+    loop = replace(config.loop, steps=steps, log_every=2, warmup_steps=1, sample_every=0)
     return replace(config, loop=loop, data=_REHEARSAL)
 
 

@@ -81,15 +81,21 @@ def vocabulary_words() -> set[str]:
     return set(re.findall(r"[a-z]+", " ".join(phrases)))
 
 
-def caption(identity: Identity, scene: Scene, rng: Random, *, describe_identity: bool) -> str:
+def caption(
+    identity: Identity, scene: Scene, rng: Random, *, describe_identity: bool, everybody_meant: bool = False
+) -> str:
     """A sentence about the picture in which each person's class word occurs once.
 
     With ``describe_identity`` it may also tell what belongs to the person (hair, skin, beard, age), as
     captions for text-to-image training do; the PhotoMaker stage leaves that to the ID images, and where several
-    people are in the picture the trigger word follows the one who is meant. People are named from left to right.
+    people are in the picture the trigger word follows the one who is meant, or each of them with ``everybody_meant``.
+    People are named from left to right.
     """
     if scene.companions:
-        return _group_caption(identity, scene, rng, describe_identity)
+        meant = set[int]() if describe_identity else {scene.place}
+        if everybody_meant and not describe_identity:
+            meant = set(range(1 + len(scene.companions)))
+        return _group_caption(identity, scene, rng, meant)
     subject = _subject(identity, rng, describe_identity)
     details = [*_person_details(identity, scene, rng, describe_identity), *_worn(scene, rng)]
     if rng.random() < 0.7:
@@ -107,17 +113,18 @@ def caption(identity: Identity, scene: Scene, rng: Random, *, describe_identity:
     return "".join(parts)
 
 
-def _group_caption(identity: Identity, scene: Scene, rng: Random, describe_identity: bool) -> str:
+def _group_caption(identity: Identity, scene: Scene, rng: Random, meant: set[int]) -> str:
+    """A sentence about several people; those at the places ``meant`` are left to their ID photos."""
     cast = [(one.identity, one.scene) for one in scene.companions]
     cast.insert(scene.place, (identity, scene))
     subjects = []
     for place, (person, part) in enumerate(cast):
-        is_meant = place == scene.place
-        subject = _subject(person, rng, describe_identity or not is_meant)
-        if is_meant and not describe_identity:
+        is_meant = place in meant
+        subject = _subject(person, rng, not is_meant)
+        if is_meant:
             subject += f" {_TRIGGER}"
         details = [
-            *_person_details(person, part, rng, describe_identity or not is_meant),
+            *_person_details(person, part, rng, not is_meant),
             *_worn(replace(part, medium=scene.medium), rng),
             rng.choice(_EXPRESSION_WORDS[part.expression]),
         ]

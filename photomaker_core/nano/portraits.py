@@ -72,8 +72,19 @@ def draw_people(identity: Identity, scene: Scene) -> tuple[Image.Image, list[Dra
 
 def face_ellipse(scene: Scene) -> FaceEllipse:
     """The ellipse of the person's face."""
-    (x, y), zoom = _head(scene, 1 + len(scene.companions))
-    return FaceEllipse(x + 5 * scene.turn * zoom, y + 6 * zoom, FACE_RADII_PX[0] * zoom, FACE_RADII_PX[1] * zoom)
+    return face_ellipses(scene)[scene.place]
+
+
+def face_ellipses(scene: Scene) -> list[FaceEllipse]:
+    """The ellipses of everybody's faces, from left to right."""
+    parts = [one.scene for one in scene.companions]
+    parts.insert(scene.place, scene)
+    found = []
+    for place, part in enumerate(parts):
+        (x, y), zoom = _head(replace(part, place=place, framing=scene.framing), len(parts))
+        rx, ry = FACE_RADII_PX
+        found.append(FaceEllipse(x + 5 * part.turn * zoom, y + 6 * zoom, rx * zoom, ry * zoom))
+    return found
 
 
 def _cast(identity: Identity, scene: Scene) -> list[tuple[Identity, Scene]]:

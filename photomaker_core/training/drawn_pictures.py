@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from random import Random
 
 import numpy as np
@@ -18,6 +18,7 @@ from photomaker_core.training.diffusion import uploaded
 from photomaker_core.training.pictures import Example, Prompts
 
 _ID_PHOTO, _DYED, _ALONE = range(3)
+_NO_SIZE = 1e-3
 
 
 class DrawnPictures:
@@ -32,7 +33,9 @@ class DrawnPictures:
         tensors = _on_device(portraits, device)
         self._pictures, self._masks, self._faces = tensors["pictures"], tensors["masks"], tensors["faces"]
         self._attributes = tensors["attributes"]
-        self._prompts, self._class_tokens = tensors["prompts"], tensors["class_tokens"]
+        self._prompts = tensors["prompts"]
+        self._people, self._class_tokens = portraits.people, portraits.class_tokens
+        self._people_here = tensors["people"]
         kinds = portraits.kinds
         self._id_photos = [row.nonzero()[0].tolist() for row in kinds[:, :, _ID_PHOTO]]
         self._alone = [row.nonzero()[0].tolist() for row in kinds[:, :, _ALONE]]
@@ -58,14 +61,16 @@ class DrawnPictures:
         people = [rng.randrange(self.portraits.identity_count) for _ in range(count)]
         return [Example(person, rng.choice(self._alone[person])) for person in people]
 
-    def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
-        others = [number for number in self._id_photos[example.identity] if number != example.picture]
+    def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
+        identity = int(self._people[example.identity, example.picture, person])
+        own = example.picture if identity == example.identity else None
+        others = [number for number in self._id_photos[identity] if number != own]
         count = min(1 + int(rng.random() * most), len(others))
         # The first steps of a Fisher-Yates shuffle: random.sample takes five times as long, which a GPU would wait for.
         for place in range(count):
             other = place + int(rng.random() * (len(others) - place))
             others[place], others[other] = others[other], others[place]
-        return [Example(example.identity, number) for number in others[:count]]
+        return [Example(identity, number) for number in others[:count]]
 
     def pixels(self, examples: list[Example]) -> Tensor:
         """The pictures themselves, [N, 3, H, W] in 0..1."""
@@ -74,14 +79,20 @@ class DrawnPictures:
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
         mean, std = (uploaded(torch.tensor(values), self.device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
         normalised = (self.pixels(examples) - mean) / std
-        return functional.interpolate(normalised, (side_px, side_px), mode="bicubic", antialias=True)
+        # As matrix products: torch's own kernel takes most of a training step on a GPU.
+        with torch.autocast(self.device.type, enabled=False):
+            resized = _resizing(self.side_px, side_px).to(self.device)
+            return resized @ normalised @ resized.T
 
     def prompts(self, examples: list[Example], text: TextEncoders, rng: Random, *, describe_identity: bool) -> Prompts:
         identities, pictures = self._at(examples)
-        versions = self._index([rng.randrange(self._prompts.shape[3]) for _ in examples])
+        chosen = [rng.randrange(self._prompts.shape[3]) for _ in examples]
+        versions = self._index(chosen)
         where = identities, pictures, torch.full_like(versions, int(describe_identity)), versions
         first = self._prompts[where].long()
-        return Prompts(first, padded_anew(first, text), self._class_tokens[where].long())
+        people, numbers = [one.identity for one in examples], [one.picture for one in examples]
+        class_tokens = self._class_tokens[people, numbers, int(describe_identity), chosen]
+        return Prompts(first, padded_anew(first, text), torch.from_numpy(class_tokens).long())
 
     def captions(self, examples: list[Example], rng: Random) -> Tensor:
         """One caption each that describes everything, as ids [N, 77] of the first tokenizer."""
@@ -93,16 +104,33 @@ class DrawnPictures:
         return self._attributes[self._at(examples)].long()
 
     def face_weights(self, examples: list[Example], side: int, weight: float) -> Tensor:
-        """``weight`` inside the face's ellipse and 1 elsewhere, [N, 1, side, side]."""
-        x, y, rx, ry = self._faces[self._at(examples)].view(-1, 4, 1, 1).unbind(1)
+        """``weight`` inside the faces' ellipses and 1 elsewhere, [N, 1, side, side]."""
+        ellipses = self._faces[self._at(examples)].clamp(min=_NO_SIZE).unsqueeze(-1).unsqueeze(-1)
+        x, y, rx, ry = ellipses.unbind(2)
         middle = torch.arange(0.5, side, device=self.device) * self.side_px / side
         distance = ((middle - x) / rx) ** 2 + ((middle.unsqueeze(1) - y) / ry) ** 2
-        return torch.where(distance < 1, weight, 1.0).unsqueeze(1)
+        return torch.where((distance < 1).any(1, keepdim=True), weight, 1.0)
 
-    def person_masks(self, examples: list[Example], side: int) -> Tensor:
-        """The share of each cell that the person covers, [N, 1, side, side] in 0..1."""
-        masks = self._masks[self._at(examples)].unsqueeze(1).float()
-        return functional.interpolate(masks, (side, side), mode="area")
+    def person_masks(self, examples: list[Example], meant: Tensor, side: int) -> Tensor:
+        """The share of each cell that the people cover who are ``meant``, bool [N, P]: [N, 1, side, side] in 0..1."""
+        wanted = functional.pad(uploaded(meant, self.device), (1, 0))
+        masks = wanted[torch.arange(len(examples), device=self.device)[:, None, None], self._places(examples)]
+        return functional.interpolate(masks.unsqueeze(1).float(), (side, side), mode="area")
+
+    def columns(self, examples: list[Example], side: int) -> Tensor:
+        """Columns of equal width for everybody in a picture: whose each place is, [N, side, side]."""
+        people = (self._people_here[self._at(examples)] >= 0).sum(-1)
+        middle = torch.arange(0.5, side, device=self.device) / side
+        return (people[:, None] * middle).long()[:, None].expand(-1, side, -1)
+
+    def outlines(self, examples: list[Example], side: int) -> Tensor:
+        """The same, where whoever is seen at a place has it also beyond their column."""
+        places = self._places(examples)
+        seen = functional.interpolate(places.unsqueeze(1).float(), (side, side), mode="nearest")[:, 0].long()
+        return torch.where(seen > 0, seen - 1, self.columns(examples, side))
+
+    def _places(self, examples: list[Example]) -> Tensor:
+        return self._masks[self._at(examples)].long()
 
     def _at(self, examples: list[Example]) -> tuple[Tensor, Tensor]:
         return self._index([one.identity for one in examples]), self._index([one.picture for one in examples])
@@ -120,6 +148,13 @@ def _on_device(portraits: PortraitSet, device: torch.device) -> dict[str, Tensor
     """All arrays, several gigabytes of them: the stages of one process share them."""
     arrays = {field.name: getattr(portraits, field.name) for field in fields(portraits)}
     return {name: torch.from_numpy(array).to(device) for name, array in arrays.items() if isinstance(array, np.ndarray)}
+
+
+@cache
+def _resizing(side_px: int, wanted_px: int) -> Tensor:
+    """The matrix [wanted_px, side_px] that resizes columns of pixels bicubically, as Pillow does."""
+    unit = torch.eye(side_px)[None, None]
+    return functional.interpolate(unit, (wanted_px, side_px), mode="bicubic", antialias=True)[0, 0]
 
 
 def padded_anew(first: Tensor, text: TextEncoders) -> Tensor:

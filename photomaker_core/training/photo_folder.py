@@ -101,15 +101,18 @@ class FolderPictures:
         with torch.autocast(self._vae.device.type, enabled=False):
             return encode_pixels(self._vae, pixels.to(self._vae.device)).cpu()
 
-    def masks(self, examples: list[Example]) -> Tensor:
+    def masks(self, examples: list[Example], meant: Tensor) -> Tensor:
         masks = [np.asarray(mask) for mask in _read_all(self._mask, examples)]
         stacked = torch.from_numpy(np.stack(masks)).unsqueeze(1).float() / 255
         return functional.interpolate(stacked, (self._latent_side, self._latent_side), mode="area")
 
+    def regions(self, examples: list[Example], rng: Random) -> None:
+        """A photograph shows one person who is meant."""
+
     def loss_weights(self, examples: list[Example]) -> Tensor:
         return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
 
-    def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
+    def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
         others = [number for number in self._usable(example.identity) if number != example.picture]
         chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
         return [Example(example.identity, number) for number in chosen]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -10,10 +11,13 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from diffusers.training_utils import cast_training_params
 from torch import Tensor
+from torch.nn import functional
 
 from photomaker_core.loading.adapter import save_adapter
 from photomaker_core.models.id_encoder import IdEncoder
+from photomaker_core.models.regional_attention import attention_grids, masked_attention
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
+from photomaker_core.nano.portrait_set import NOBODY
 from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use_trainable_attention
 from photomaker_core.training.lora import add_lora, lora_weights
 from photomaker_core.training.pictures import Prompts, TrainingPictures, from_usable_pictures
@@ -25,7 +29,9 @@ ADAPTER_FILE = "photomaker-v1.safetensors"
 
 
 class PhotoMakerStage:
-    """Draws each target picture from one to four other pictures of the same person.
+    """Draws each target picture from one to four other pictures of each person in it who is meant.
+
+    Where a picture shows several people, a person's stacked ID embedding is seen in their region alone, as in drawing.
 
     ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
     a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's LoRA to go on with. With
@@ -78,21 +84,30 @@ class PhotoMakerStage:
         device = self._pipeline.unet.device
         examples = self._pictures.random_examples(batch_size, rng)
         prompts = self._pictures.prompts(examples, self._text, rng, describe_identity=False)
-        photos = [self._pictures.id_photos(example, rng, self._most_id_photos) for example in examples]
+        meant = prompts.class_tokens >= 0
+        photos = [
+            self._pictures.id_photos(examples[row], person, rng, self._most_id_photos)
+            for row, person in meant.nonzero().tolist()
+        ]
         side_px = self._id_encoder.image_size_px
         pixels = self._pictures.id_pixels([one for group in photos for one in group], side_px, rng)
         features = self._id_encoder.features(pixels.to(device)).flatten(1, 2)
-        counts = [len(group) for group in photos]
+        numbers = [len(group) for group in photos]
         if self._average_photos:
-            features = torch.stack([stack.mean(0) for stack in features.split(counts)])
-            counts = [1] * len(counts)
-        text = self._merged(prompts, features, counts)
+            features = torch.stack([stack.mean(0) for stack in features.split(numbers)])
+            numbers = [1] * len(numbers)
+        counts = torch.zeros_like(prompts.class_tokens)
+        counts[meant] = torch.tensor(numbers)
+        text, spans = self._merged(prompts, features, counts)
         text = drop_text(self._text, text, self._null_text, rng)
         whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
-        mask = self._pictures.masks(examples).to(device)
+        mask = self._pictures.masks(examples, meant).to(device)
         mask = mask.masked_fill(uploaded(whole_picture, device), 1.0) * self._pictures.loss_weights(examples).to(device)
         latents = self._pictures.latents(examples)
-        return self._objective.loss(self._pipeline.unet, latents, text, self._pictures.side_px, generator, mask), {}
+        regions = self._pictures.regions(examples, rng)
+        with self._seen_by_region(regions, spans):
+            loss = self._objective.loss(self._pipeline.unet, latents, text, self._pictures.side_px, generator, mask)
+        return loss, {}
 
     def sample(self, path: Path) -> None:
         """Leave an adapter beside ``path``: any drawing command can show what it does."""
@@ -103,20 +118,37 @@ class PhotoMakerStage:
         lora = lora_weights(self._pipeline.unet, _LORA_NAME)
         save_adapter(folder / ADAPTER_FILE, self._id_encoder, {f"unet.{name}": value for name, value in lora.items()})
 
-    def _merged(self, prompts: Prompts, features: Tensor, counts: list[int]) -> TextEmbedding:
-        """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D].
+    def _merged(self, prompts: Prompts, features: Tensor, counts: Tensor) -> tuple[TextEmbedding, Tensor]:
+        """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D], and whose each token is.
 
-        ``features`` [N, D] are those of the first prompt's ``counts[0]`` photos, then of the second's, and so on.
+        ``features`` [N, D] are those of the photos of the first prompt's first person, ``counts[0, 0]`` of them, then
+        of its second and so on. A token [B, 77] is its person's number, or ``NOBODY``.
         """
         device = features.device
-        photos = uploaded(torch.tensor(counts), device)
-        expanded = Prompts(prompts.first.to(device), prompts.second.to(device), prompts.class_tokens.to(device))
-        expanded = expanded.expanded(photos)
+        expanded = prompts.expanded(counts)
         with torch.no_grad():
-            plain = self._text.encode_ids(expanded.first, expanded.second)
-        pairs = [(row, place) for row, count in enumerate(counts) for place in range(count)]
-        rows, behind = uploaded(torch.tensor(pairs), device).unbind(1)
-        places = expanded.class_tokens[rows] + behind
+            plain = self._text.encode_ids(expanded.first.to(device), expanded.second.to(device))
+        starts = expanded.class_tokens
+        people = [(row, person, int(counts[row, person])) for row, person in counts.nonzero().tolist()]
+        stacked_at = [
+            (row, int(starts[row, person]) + number, person) for row, person, count in people for number in range(count)
+        ]
+        rows, places, owners = uploaded(torch.tensor(stacked_at), device).unbind(1)
         stacked = self._id_encoder.fuse_module(plain.tokens[rows, places], features)
         tokens = plain.tokens.index_put((rows, places), stacked.to(plain.tokens.dtype))
-        return TextEmbedding(tokens, plain.pooled)
+        spans = torch.full(plain.tokens.shape[:2], NOBODY, device=device).index_put((rows, places), owners)
+        return TextEmbedding(tokens, plain.pooled), spans
+
+    @contextmanager
+    def _seen_by_region(self, regions: Tensor | None, spans: Tensor) -> Iterator[None]:
+        """While the context lasts, ID tokens (``spans`` [B, 77]) are seen in their person's region [B, h, w] alone."""
+        if regions is None:
+            yield
+            return
+        masks = {}
+        for height, width in attention_grids(self._pipeline.unet, *regions.shape[1:]):
+            coarse = functional.interpolate(regions.unsqueeze(1).float(), (height, width), mode="nearest")
+            hidden = (spans != NOBODY).unsqueeze(1) & (spans.unsqueeze(1) != coarse.flatten(1).unsqueeze(2))
+            masks[height * width] = torch.zeros(hidden.shape, device=spans.device).masked_fill(hidden, -torch.inf)
+        with masked_attention(self._pipeline.unet, masks):
+            yield

@@ -14,6 +14,7 @@ from photomaker_core.conditioning.prompt_tokens import identity_prompt
 from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD, place_trigger
 from photomaker_core.errors import UserError
 from photomaker_core.models.text_encoders import TextEncoders
+from photomaker_core.nano.portrait_set import NOBODY
 
 T = TypeVar("T")
 
@@ -41,9 +42,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Captions without their trigger word: ``first`` and ``second`` are ids [B, 77] for either text encoder.
+    """Captions without their trigger words: ``first`` and ``second`` are ids [B, 77] for either text encoder.
 
-    ``class_tokens`` [B] says where the class word of the person who is meant stands.
+    ``class_tokens`` [B, P], on the CPU, says where the class words of the people stand who are left to their ID
+    photos, in the order in which the caption names them; ``NOBODY`` where there are fewer than P.
     """
 
     first: Tensor
@@ -51,12 +53,19 @@ class Prompts:
     class_tokens: Tensor
 
     def expanded(self, counts: Tensor) -> Prompts:
-        """The same with each class word as often as ``counts`` [B] says; what no longer fits is cut off."""
-        length = self.first.shape[1]
-        place = torch.arange(length, device=self.first.device).expand(len(self.first), -1)
-        start, extra = self.class_tokens.unsqueeze(1), counts.unsqueeze(1) - 1
-        source = torch.where(place <= start, place, torch.maximum(place - extra, start))
-        return Prompts(self.first.gather(1, source), self.second.gather(1, source), self.class_tokens)
+        """The same with each class word as often as ``counts`` [B, P] says; what no longer fits is cut off.
+
+        ``counts``, on the CPU, are 0 where nobody is meant.
+        """
+        place = torch.arange(self.first.shape[1]).expand(len(self.first), -1)
+        extra = (counts - 1).clamp(min=0)
+        source = place
+        for person in reversed(range(counts.shape[1])):
+            start, room = self.class_tokens[:, person, None], extra[:, person, None]
+            source = source.gather(1, torch.where(place <= start, place, torch.maximum(place - room, start)))
+        moved = torch.where(self.class_tokens == NOBODY, NOBODY, self.class_tokens + extra.cumsum(1) - extra)
+        first, second = (ids.gather(1, source.to(ids.device, non_blocking=True)) for ids in (self.first, self.second))
+        return Prompts(first, second, moved)
 
 
 def tokenise(text: TextEncoders, captions: Sequence[str]) -> Prompts:
@@ -73,7 +82,7 @@ def tokenise(text: TextEncoders, captions: Sequence[str]) -> Prompts:
     return Prompts(
         torch.tensor([row[0].input_ids for row in rows]),
         torch.tensor([row[1].input_ids for row in rows]),
-        torch.tensor([row[1].class_tokens.start for row in rows]),
+        torch.tensor([[row[1].class_tokens.start] for row in rows]),
     )
 
 
@@ -99,14 +108,20 @@ class TrainingPictures(Protocol):
     def latents(self, examples: list[Example]) -> Tensor:
         """Scaled latents [B, C, h, w] in float32."""
 
-    def masks(self, examples: list[Example]) -> Tensor:
-        """Person masks at the latents' resolution, [B, 1, h, w] in 0..1."""
+    def masks(self, examples: list[Example], meant: Tensor) -> Tensor:
+        """Masks of the people who are ``meant``, bool [B, P], at the latents' resolution, [B, 1, h, w] in 0..1."""
+
+    def regions(self, examples: list[Example], rng: Random) -> Tensor | None:
+        """Whose part of the picture each latent position is, integers [B, h, w] below P.
+
+        ``None`` where every picture shows one person.
+        """
 
     def loss_weights(self, examples: list[Example]) -> Tensor:
         """The weight of the loss at each place, [B, 1, h, w], above 0; ones where the set makes no difference."""
 
-    def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
-        """One to ``most`` photos of the same person other than ``example``."""
+    def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
+        """One to ``most`` photos of the picture's ``person``, 0 for the first, other than ``example``."""
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
         """ID photos as a CLIP vision tower takes them, [N, 3, side_px, side_px]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.models.vae import encode_pixels
 from photomaker_core.nano.portrait_set import PortraitSet
+from photomaker_core.training.diffusion import uploaded
 from photomaker_core.training.drawn_pictures import DrawnPictures
 from photomaker_core.training.pictures import Example
 
@@ -60,8 +62,14 @@ class PortraitLatents(DrawnPictures):
     def latents(self, examples: list[Example]) -> Tensor:
         return self._latents[self._at(examples)].float()
 
-    def masks(self, examples: list[Example]) -> Tensor:
-        return self.person_masks(examples, self._latents.shape[-1])
+    def masks(self, examples: list[Example], meant: Tensor) -> Tensor:
+        return self.person_masks(examples, meant, self._latents.shape[-1])
+
+    def regions(self, examples: list[Example], rng: Random) -> Tensor:
+        """For half of the pictures equal columns, as layouts are, for the others what attention would show."""
+        side = self._latents.shape[-1]
+        by_column = uploaded(torch.tensor([rng.random() < 0.5 for _ in examples]), self.device)
+        return torch.where(by_column[:, None, None], self.columns(examples, side), self.outlines(examples, side))
 
     def loss_weights(self, examples: list[Example]) -> Tensor:
         return self.face_weights(examples, self._latents.shape[-1], self._face_weight)

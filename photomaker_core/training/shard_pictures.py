@@ -192,14 +192,17 @@ class ShardPictures:
                 self._keep(self._cached(examples[number]), latent)
         return torch.stack([rows[number] for number in range(len(examples))])
 
-    def masks(self, examples: list[Example]) -> Tensor:
+    def masks(self, examples: list[Example], meant: Tensor) -> Tensor:
         stacked = torch.from_numpy(np.stack([self._decoded(example)[1] for example in examples])).unsqueeze(1).float()
         return functional.interpolate(stacked / 255, (self._latent_side, self._latent_side), mode="area")
+
+    def regions(self, examples: list[Example], rng: Random) -> None:
+        """A photograph shows one person who is meant."""
 
     def loss_weights(self, examples: list[Example]) -> Tensor:
         return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
 
-    def id_photos(self, example: Example, rng: Random, most: int) -> list[Example]:
+    def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
         others = [index for index in range(len(self._batch[example.identity].person)) if index != example.picture]
         chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
         return [Example(example.identity, index) for index in chosen]
