@@ -115,9 +115,7 @@ def portrait_set(work: Path, identities: int, pictures: int, first_identity: int
     """Load the set from the folder ``work``, drawing it first when it is not there."""
     folder = _folder(work, identities, pictures, first_identity)
     if not is_drawn(work, identities, pictures, first_identity):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, (dtype, shape) in _ARRAYS.items():
-            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (identities, pictures, *shape))
+        _make_arrays(folder, identities, pictures)
         # A forked child would inherit the locks of the threads that training has started.
         context = multiprocessing.get_context("spawn")
         with context.Pool(max(1, len(os.sched_getaffinity(0)) - 1)) as pool:
@@ -148,6 +146,12 @@ def tokenised(text: str) -> tuple[list[int], list[int]]:
 
 def _folder(work: Path, identities: int, pictures: int, first_identity: int) -> Path:
     return work / f"portraits-{first_identity}-{identities}x{pictures}"
+
+
+def _make_arrays(folder: Path, identities: int, pictures: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (dtype, shape) in _ARRAYS.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (identities, pictures, *shape))
 
 
 @cache

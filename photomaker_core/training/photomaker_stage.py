@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -104,10 +104,12 @@ class PhotoMakerStage:
         mask = self._pictures.masks(examples, meant).to(device)
         mask = mask.masked_fill(uploaded(whole_picture, device), 1.0) * self._pictures.loss_weights(examples).to(device)
         latents = self._pictures.latents(examples)
-        regions = self._pictures.regions(examples, rng)
-        with self._seen_by_region(regions, spans):
-            loss = self._objective.loss(self._pipeline.unet, latents, text, self._pictures.side_px, generator, mask)
-        return loss, {}
+        unet, regions = self._pipeline.unet, self._pictures.regions(examples, rng)
+        with ExitStack() as context:
+            if regions is not None:
+                grids = attention_grids(unet, *latents.shape[2:])
+                context.enter_context(masked_attention(unet, region_masks(regions, spans, grids)))
+            return self._objective.loss(unet, latents, text, self._pictures.side_px, generator, mask), {}
 
     def sample(self, path: Path) -> None:
         """Leave an adapter beside ``path``: any drawing command can show what it does."""
@@ -139,16 +141,16 @@ class PhotoMakerStage:
         spans = torch.full(plain.tokens.shape[:2], NOBODY, device=device).index_put((rows, places), owners)
         return TextEmbedding(tokens, plain.pooled), spans
 
-    @contextmanager
-    def _seen_by_region(self, regions: Tensor | None, spans: Tensor) -> Iterator[None]:
-        """While the context lasts, ID tokens (``spans`` [B, 77]) are seen in their person's region [B, h, w] alone."""
-        if regions is None:
-            yield
-            return
-        masks = {}
-        for height, width in attention_grids(self._pipeline.unet, *regions.shape[1:]):
-            coarse = functional.interpolate(regions.unsqueeze(1).float(), (height, width), mode="nearest")
-            hidden = (spans != NOBODY).unsqueeze(1) & (spans.unsqueeze(1) != coarse.flatten(1).unsqueeze(2))
-            masks[height * width] = torch.zeros(hidden.shape, device=spans.device).masked_fill(hidden, -torch.inf)
-        with masked_attention(self._pipeline.unet, masks):
-            yield
+
+def region_masks(regions: Tensor, spans: Tensor, grids: Iterable[tuple[int, int]]) -> dict[int, Tensor]:
+    """What is added to attention scores on each grid of Q positions, by Q: [B, Q, 77], 0 or minus infinity.
+
+    ID tokens (``spans`` [B, 77], their person's number or ``NOBODY``) are seen in their person's region alone:
+    ``regions`` [B, h, w] says whose each latent position is.
+    """
+    masks = {}
+    for height, width in grids:
+        coarse = functional.interpolate(regions.unsqueeze(1).float(), (height, width), mode="nearest-exact")
+        hidden = (spans != NOBODY).unsqueeze(1) & (spans.unsqueeze(1) != coarse.flatten(1).unsqueeze(2))
+        masks[height * width] = torch.zeros(hidden.shape, device=spans.device).masked_fill(hidden, -torch.inf)
+    return masks

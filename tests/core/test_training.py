@@ -199,7 +199,7 @@ def test_people_with_one_picture_are_left_out(pictures: FolderPictures) -> None:
     examples = pictures.random_examples(50, Random(0))
     assert {example.identity for example in examples} == {0, 1}
     for example in examples:
-        photos = pictures.id_photos(example, Random(1), most=4)
+        photos = pictures.id_photos(example, 0, Random(1), most=4)
         assert 1 <= len(photos) <= 2
         assert example not in photos
         assert {photo.identity for photo in photos} == {example.identity}
@@ -207,7 +207,7 @@ def test_people_with_one_picture_are_left_out(pictures: FolderPictures) -> None:
 
 def test_targets_come_with_masks_of_their_latents_size(pictures: FolderPictures) -> None:
     examples = [Example(0, 0), Example(1, 2)]
-    latents, masks = pictures.latents(examples), pictures.masks(examples)
+    latents, masks = pictures.latents(examples), pictures.masks(examples, torch.ones(2, 1).bool())
     assert masks.shape == (2, 1, *latents.shape[2:])
     assert 0.15 < float(masks.mean()) < 0.9
     assert torch.isfinite(latents).all()
@@ -252,7 +252,7 @@ def test_a_picture_without_mask_counts_whole(dataset: Path, tiny_model: PhotoMak
     for path in dataset.glob("*/*.mask.png"):
         path.unlink()
     pictures = FolderPictures(dataset, tiny_model.base.vae, SIDE_PX)
-    assert pictures.masks([Example(0, 0)]).min() == 1
+    assert pictures.masks([Example(0, 0)], torch.ones(1, 1).bool()).min() == 1
     assert pictures.id_pixels([Example(0, 0)], 24, Random(0)).shape == (1, 3, 24, 24)
 
 
@@ -364,12 +364,12 @@ def test_class_words_make_room_as_the_prompt_does(tiny_model: PhotoMaker) -> Non
     text = tiny_model.base.text
     captions = ["a photo of a man in a red hat", "a woman img", "a boy and a girl img " + "at the beach " * 40]
     counts = [3, 1, 4]
-    expanded = tokenise(text, captions).expanded(torch.tensor(counts))
+    expanded = tokenise(text, captions).expanded(torch.tensor(counts).unsqueeze(1))
     for row, (sentence, count) in enumerate(zip(captions, counts, strict=True)):
         for ids, tokenizer in zip((expanded.first, expanded.second), text.tokenizers, strict=True):
             expected = identity_prompt(tokenizer, place_trigger(sentence).text, DEFAULT_TRIGGER_WORD, count)
             assert ids[row].tolist() == expected.input_ids
-            assert int(expanded.class_tokens[row]) == expected.class_tokens.start
+            assert expanded.class_tokens[row].tolist() == [expected.class_tokens.start]
 
 
 @pytest.fixture(scope="module")
@@ -400,4 +400,6 @@ def test_the_autoencoders_latents_have_the_spread_of_noise(nano_runs: Path) -> N
 
 def test_masks_are_the_share_of_the_person(pictures: FolderPictures, dataset: Path) -> None:
     drawn = np.asarray(Image.open(dataset / "person-1" / "0.mask.png")) / 255
-    assert float(pictures.masks([Example(0, 0)]).mean()) == pytest.approx(drawn.mean(), abs=0.01)
+    assert float(pictures.masks([Example(0, 0)], torch.ones(1, 1).bool()).mean()) == pytest.approx(
+        drawn.mean(), abs=0.01
+    )
