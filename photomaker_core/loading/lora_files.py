@@ -1,12 +1,14 @@
-"""LoRA files in the spellings that trainers and interfaces write, as one that diffusers reads.
+"""LoRA files in the spellings and formats that trainers and interfaces write, as one that diffusers reads.
 
-What only differs in names is renamed; what is something else is refused by what it is. Called by
+What only differs in names is renamed, what differs in form is converted
+(:mod:`photomaker_core.loading.lora_formats`); what is something else is refused by what it is. Called by
 :class:`~photomaker_core.loading.photomaker.PhotoMaker`.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,12 @@ import torch
 from torch import Tensor
 
 from photomaker_core.errors import ModelError
+from photomaker_core.loading.lora_formats import MAGNITUDE, FormatError, LoraLayer, as_lora
+from photomaker_core.loading.lora_targets import LoraTarget, LoraTargets
 from photomaker_core.loading.weight_files import kind_of, read_weights
 
 _EXTRA: Final = ("bundle_emb.", "__")
-_FORMS: Final = frozenset(("a LoRA", "made for Flux", "made for a diffusion transformer such as Stable Diffusion 3"))
+_FORMS: Final = frozenset(("a LoRA", "a LoHa (LyCORIS)", "a LoKr (LyCORIS)", "a DoRA"))
 _WRAPPERS: Final = re.compile(r"^(?:module\.|base_model\.model\.|model\.(?=diffusion_model\.))+")
 _PARTS: Final = (
     (re.compile(r"^(?:lora_unet_|lora_unet\.|unet\.base_model\.model\.|unet\.|diffusion_model\.)"), "unet"),
@@ -33,10 +37,15 @@ _PARTS: Final = (
 _ROLES: Final = (
     (re.compile(r"\.(?:lora_down|lora_A|lora\.down|(?<=_lora\.)down)(?:\.default)?\.weight$"), "lora_down.weight"),
     (re.compile(r"\.(?:lora_up|lora_B|lora\.up|(?<=_lora\.)up)(?:\.default)?\.weight$"), "lora_up.weight"),
+    (re.compile(r"\.lora_mid\.weight$"), "lora_mid.weight"),
     (re.compile(r"\.alpha$"), "alpha"),
+    (re.compile(r"\.(?:dora_scale|lora_magnitude_vector)(?:\.default)?(?:\.weight)?$"), MAGNITUDE),
+    (re.compile(r"\.(hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t[12]))$"), r"\1"),
 )
 _NATIVE: Final = ("unet.", "text_encoder.", "text_encoder_2.")
-_NOT_NATIVE: Final = re.compile(r"\.alpha$|\.default\.|base_model\.|\.lora_(?:up|down)\.")
+_NOT_NATIVE: Final = re.compile(
+    r"\.alpha$|\.default\.|base_model\.|\.lora_(?:up|down|mid|magnitude_vector)\b|\.(?:dora_scale|hada_|lokr_)"
+)
 _DOWN: Final = (
     "lora_down.weight",
     "lora_A.weight",
@@ -50,7 +59,7 @@ _BASES_BY_WIDTH: Final = {
     1280: "the SDXL refiner",
     2048: "SDXL",
 }
-_TEXT_INPUT: Final = re.compile(r"attn2.*to_[kv].*(?:down|lora_A)\.")
+_TEXT_INPUT: Final = re.compile(r"attn2.*to_[kv].*(?:down\.|lora_A\.|hada_w1_b$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +70,14 @@ class LoraFile:
     layers: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def has_magnitudes(self) -> bool:
+        """True for a DoRA: its layers scale what is computed before them."""
+        return any("lora_magnitude_vector" in key for key in self.weights)
 
-def read_lora(path: Path, name: str, text_width: int) -> LoraFile:
-    """Read a LoRA for a UNet whose text embeddings are ``text_width`` wide.
+
+def read_lora(path: Path, name: str, text_width: int, targets: LoraTargets) -> LoraFile:
+    """Read a LoRA for a UNet whose text embeddings are ``text_width`` wide; its layers are for modules in ``targets``.
 
     Raises :class:`ModelError` with a sentence that calls the LoRA ``name`` where the file is missing, damaged,
     something else, or made for another architecture.
@@ -79,8 +93,11 @@ def read_lora(path: Path, name: str, text_width: int) -> LoraFile:
             f"The LoRA “{name}” is broken: {len(broken)} of its {len(weights)} tensors hold values that are no numbers "
             "(NaN or infinity), so that every picture would be black. Its training has failed; use another version."
         )
-    weights = _spelt_for_diffusers(weights, name)
-    return LoraFile(weights, layer_count(weights), notes)
+    weights = _in_one_spelling(weights, name)
+    layers = _by_layer(weights)
+    if not layers:
+        return LoraFile(weights, layer_count(weights), notes)
+    return LoraFile(_converted(layers, name, targets), len(layers), notes)
 
 
 def _check_kind(weights: Mapping[str, Tensor], name: str, text_width: int) -> None:
@@ -103,8 +120,8 @@ def _check_kind(weights: Mapping[str, Tensor], name: str, text_width: int) -> No
         )
 
 
-def _spelt_for_diffusers(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Rename to kohya's names unless every name is diffusers' own already, which that loader cannot mix."""
+def _in_one_spelling(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Rename to kohya's names unless every name is diffusers' own already."""
     if all(key.startswith(_NATIVE) and not _NOT_NATIVE.search(key) for key in weights):
         return dict(weights)
     renamed: dict[str, Tensor] = {}
@@ -123,12 +140,54 @@ def _spelt_for_diffusers(weights: Mapping[str, Tensor], name: str) -> dict[str, 
     return renamed
 
 
+def _by_layer(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of each layer by their role, under kohya's names; diffusers' own names are one layer each."""
+    layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for key, value in weights.items():
+        module, _, role = key.partition(".")
+        if key.startswith("lora_"):
+            layers[module][role] = value
+    return layers
+
+
+def _converted(layers: Mapping[str, Mapping[str, Tensor]], name: str, targets: LoraTargets) -> dict[str, Tensor]:
+    """Every layer that has a place, under diffusers' own names, with its alpha in its weights."""
+    found: dict[LoraTarget, LoraLayer] = {}
+    for module, parts in layers.items():
+        target = targets.find(module)
+        if target is None:
+            continue
+        try:
+            found[target] = as_lora(parts, target.weight)
+        except FormatError as error:
+            raise ModelError(
+                f"The LoRA “{name}” has a layer of an unknown form, {module} with {error}; it is damaged, or was made "
+                "for another architecture or by a method that is not known here."
+            ) from error
+    has_magnitudes = any(layer.magnitude is not None for layer in found.values())
+    converted: dict[str, Tensor] = {}
+    for target, layer in found.items():
+        whole = layer.scaled_to_own_norm(target.weight) if has_magnitudes and layer.magnitude is None else layer
+        kernel = [1] * (target.weight.ndim - 2)
+        is_flat = whole.down[0].numel() == target.weight[0].numel()
+        shape = target.weight.shape[1:] if is_flat else whole.down.shape[1:]
+        converted[f"{target.path}.lora_A.weight"] = whole.down.reshape(len(whole.down), *shape)
+        converted[f"{target.path}.lora_B.weight"] = whole.up.view(*whole.up.shape, *kernel)
+        if whole.magnitude is not None:
+            magnitude = whole.magnitude.view(1, -1, *kernel) if kernel else whole.magnitude
+            # transformers wants the whole name of the parameter, peft for the UNet that of its module.
+            ending = "" if target.path.startswith("unet.") else ".weight"
+            converted[f"{target.path}.lora_magnitude_vector{ending}"] = magnitude
+    return converted
+
+
 def _kohya_name(key: str) -> str | None:
     plain = _WRAPPERS.sub("", key)
-    for role, spelt in _ROLES:
-        module, found = role.subn("", plain)
-        if not found:
+    for role, template in _ROLES:
+        found = role.search(plain)
+        if found is None:
             continue
+        module, spelt = plain[: found.start()], found.expand(template)
         for prefix, part in _PARTS:
             if prefix.match(module):
                 rest = prefix.sub("", module, count=1).replace(".processor.", ".").replace(".", "_")

@@ -22,6 +22,7 @@ from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.loading.adapter import Adapter, load_adapter
 from photomaker_core.loading.base_model import BaseModel, Hardware, best_hardware, load_base
 from photomaker_core.loading.lora_files import layer_count, read_lora
+from photomaker_core.loading.lora_targets import LoraTargets
 from photomaker_core.loading.placement import footprint_of, place
 from photomaker_core.memory.cpu_offload import CpuOffload, on_device
 from photomaker_core.memory.footprint import Footprint, free_bytes
@@ -74,6 +75,7 @@ class PhotoMaker:
         self.notes: list[str] = [*base.notes, *adapter.notes]
         """Phrases that an operator should read about the files that were loaded."""
         self._lora_layer_names: dict[str, str] = {}
+        self._scaling_loras: set[str] = set()
         self._face_embedder = face_embedder
         self._encoder_fingerprint = adapter.fingerprint
         self._active: LoraWeights | None = None
@@ -166,11 +168,14 @@ class PhotoMaker:
         """Load a style LoRA; generations choose it by ``name``. Raises :class:`ModelError`."""
         if name == _ADAPTER_NAME or name in self.style_loras:
             raise ModelError(f"There is a LoRA called “{name}” already.")
-        lora = read_lora(Path(path).expanduser(), name, self.base.text.width)
+        targets = LoraTargets(self.base.unet, self.base.text.encoders)
+        lora = read_lora(Path(path).expanduser(), name, self.base.text.width, targets)
         # The layers' name becomes a part of module names, in which torch allows no dots.
         layer_name = f"style_{len(self._lora_layer_names)}"
         placed = self._add_lora(name, lora.weights, layer_name)
         self._lora_layer_names[name] = layer_name
+        if lora.has_magnitudes:
+            self._scaling_loras.add(name)
         self.style_loras.append(name)
         for note in lora.notes:
             self._tell(f"LoRA “{name}”: {note}")
@@ -191,11 +196,20 @@ class PhotoMaker:
         return replace(self.base.text, loras=self._with_own_lora(styles))
 
     def _with_own_lora(self, styles: LoraWeights) -> LoraWeights:
+        """The layers of a set of LoRAs in the order in which they are added.
+
+        A DoRA's come first: peft lets them scale what was added before, and they are made for the bare weights.
+        """
         own = ((_ADAPTER_NAME, self._lora_weight),) if self._has_lora else ()
-        return (*own, *((self._lora_layer_names.get(name, name), weight) for name, weight in styles))
+        layers = [(self._lora_layer_names.get(name, name), weight) for name, weight in styles]
+        scaling = {self._lora_layer_names[name] for name in self._scaling_loras}
+        first = [one for one in layers if one[0] in scaling]
+        return (*first, *own, *(one for one in layers if one[0] not in scaling))
 
     def _add_lora(self, name: str, weights: Mapping[str, Tensor], layer_name: str) -> int:
         """Put LoRA layers beside the weights and return how many; none stay where that fails."""
+        if not weights:
+            raise self._has_no_weights(name)
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="peft")
@@ -213,10 +227,14 @@ class PhotoMaker:
             for kind in ("lora_A", "lora_embedding_A")
         )
         if placed == 0:
-            raise ModelError(
-                f"The LoRA “{name}” has no weights for this base model; it was made for another architecture."
-            )
+            raise self._has_no_weights(name)
         return placed
+
+    @staticmethod
+    def _has_no_weights(name: str) -> ModelError:
+        return ModelError(
+            f"The LoRA “{name}” has no weights for this base model; it was made for another architecture."
+        )
 
     def _tell_missing(self, what: str, layers: int, placed: int) -> None:
         if placed < layers:

@@ -36,6 +36,11 @@ _KINDS: Final = tuple(
     for marks, kind in (
         (r"(?:module\.)?(?:id_encoder|qformer_perceiver|fuse_module)\.", "a PhotoMaker adapter"),
         (r"image_proj\.|ip_adapter\.", "an IP-Adapter"),
+        (r".*(?:double_blocks|single_transformer_blocks|single_blocks)", "made for Flux"),
+        (
+            r".*joint_blocks|lora_transformer_|transformer\.",
+            "made for a diffusion transformer such as Stable Diffusion 3",
+        ),
         (r".*\.hada_w", "a LoHa (LyCORIS)"),
         (r".*\.lokr_w", "a LoKr (LyCORIS)"),
         (r".*\.(?:dora_scale|lora_magnitude_vector)", "a DoRA"),
@@ -43,11 +48,6 @@ _KINDS: Final = tuple(
         (r".*\.on_input$", "an (IA)³ adapter"),
         (r".*\.[ab]1\.weight$", "a GLoRA"),
         (r".*\.diff(?:_b)?$", "a file of full weight differences"),
-        (r".*(?:double_blocks|single_transformer_blocks|single_blocks)", "made for Flux"),
-        (
-            r".*joint_blocks|lora_transformer_|transformer\.",
-            "made for a diffusion transformer such as Stable Diffusion 3",
-        ),
         (r"lora_|.*[._]lora[._](?:A|B|up|down|linear_layer)", "a LoRA"),
         (r"control_model\.|.*(?:controlnet_|input_hint_block|zero_convs)", "a ControlNet"),
         (r"emb_params$|string_to_param", "a textual inversion embedding"),

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from photomaker_core.errors import ModelError
+from photomaker_core.loading.original_names import original_unet_name
 from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
-from tests.support.single_file import original_unet_name
 from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 
 RANK = 4
@@ -168,12 +168,6 @@ def changed(weights: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]
 
 
 OTHERS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], str]] = {
-    "loha": (lambda it: changed(changed(it, "lora_down.weight", "hada_w1_a"), "lora_up.weight", "hada_w1_b"), "a LoHa"),
-    "lokr": (lambda it: changed(changed(it, "lora_down.weight", "lokr_w1"), "lora_up.weight", "lokr_w2"), "a LoKr"),
-    "dora": (
-        lambda it: it | {k.replace("lora_up.weight", "dora_scale"): v[:, 0] for k, v in it.items() if "up.weight" in k},
-        "a DoRA",
-    ),
     "oft": (lambda it: changed(it, "lora_down.weight", "oft_blocks"), "an OFT"),
     "full": (lambda it: changed(it, "lora_down.weight", "diff"), "full weight differences"),
     "flux": (lambda _: {"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": torch.zeros(4, 8)}, "Flux"),

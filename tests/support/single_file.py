@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
+from photomaker_core.loading.original_names import original_unet_name
+
 Weights = dict[str, torch.Tensor]
 
-_RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-_UNET_ENDS = {
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-    "conv_in": "input_blocks.0.0",
-    "conv_norm_out": "out.0",
-    "conv_out": "out.2",
-}
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 _OPEN_CLIP = {
     "encoder.layers": "transformer.resblocks",
@@ -64,40 +48,8 @@ def write_single_file(pipeline: StableDiffusionXLPipeline, path: Path) -> Path:
 
 
 def _unet(pipeline: StableDiffusionXLPipeline) -> Weights:
-    places = _unet_places(pipeline.unet.config)
-    return {_moved(name, places, _RESNET): value for name, value in pipeline.unet.state_dict().items()}
-
-
-def original_unet_name(config: Any, name: str) -> str:
-    """What Stability's own code calls a module of the UNet."""
-    return _moved(f"{name}.", _unet_places(config), _RESNET).removesuffix(".")
-
-
-def _unet_places(config: Any) -> dict[str, str]:
-    layers, blocks = config.layers_per_block, len(config.block_out_channels)
-    places = dict(_UNET_ENDS)
-    number = 1
-    for block in range(blocks):
-        for layer in range(layers):
-            places[f"down_blocks.{block}.resnets.{layer}"] = f"input_blocks.{number}.0"
-            places[f"down_blocks.{block}.attentions.{layer}"] = f"input_blocks.{number}.1"
-            number += 1
-        places[f"down_blocks.{block}.downsamplers.0.conv"] = f"input_blocks.{number}.0.op"
-        number += 1
-    places |= {
-        "mid_block.resnets.0": "middle_block.0",
-        "mid_block.attentions.0": "middle_block.1",
-        "mid_block.resnets.1": "middle_block.2",
-    }
-    number = 0
-    for block, kind in enumerate(config.up_block_types):
-        for layer in range(layers + 1):
-            places[f"up_blocks.{block}.resnets.{layer}"] = f"output_blocks.{number}.0"
-            places[f"up_blocks.{block}.attentions.{layer}"] = f"output_blocks.{number}.1"
-            number += 1
-        after = 2 if kind.startswith("CrossAttn") else 1
-        places[f"up_blocks.{block}.upsamplers.0.conv"] = f"output_blocks.{number - 1}.{after}.conv"
-    return places
+    config = pipeline.unet.config
+    return {original_unet_name(config, name): value for name, value in pipeline.unet.state_dict().items()}
 
 
 def _vae(pipeline: StableDiffusionXLPipeline) -> Weights:
