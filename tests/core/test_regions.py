@@ -36,8 +36,8 @@ from photomaker_core.sampling.regions import (
 )
 from photomaker_core.sampling.schedulers import SCHEDULER_NAMES
 from photomaker_core.sampling.step_engine import StepEngine, _Row
+from tests.support.latents import assert_as_alone
 
-TOLERANCE = 1e-4
 SPANS = (PersonSpan("man", range(2, 4), range(2, 3)), PersonSpan("woman", range(6, 9), range(5, 6)))
 
 
@@ -98,7 +98,7 @@ def test_a_picture_of_several_does_not_depend_on_its_neighbours(
 
     alone = [drawn(engine, one)[0] for one in started()]
     for together, expected in zip(drawn(engine, *started()), alone, strict=True):
-        torch.testing.assert_close(together, expected, atol=TOLERANCE, rtol=TOLERANCE)
+        assert_as_alone(together, expected)
 
 
 def test_one_person_without_regions_takes_no_mask(engine: StepEngine) -> None:
