@@ -85,10 +85,9 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """The seed and settings of one new picture, and its encoded bytes; ``thumbnail`` is a small JPEG."""
+    """The seed of one new picture and its encoded bytes; ``thumbnail`` is a small JPEG."""
 
     seed: int
-    settings: dict[str, Any]
     picture: bytes | None = None
     thumbnail: bytes | None = None
 
@@ -194,16 +193,17 @@ class JobStore:
         dropped_text: str = "",
         found: Mapping[str, Any] | None = None,
     ) -> bool:
-        """End the drawing and keep its pictures until they are delivered; ``found`` are entries of the request that
-        only drawing could tell."""
+        """End the drawing and keep its pictures until they are delivered, with the request as it stands in the row by
+        now: names may have been taken out of it. ``found`` are entries of it that only drawing could tell."""
         async with self._database.transaction() as session:
             is_open = await _change_open(session, job_id, state=DRAWN, dropped_text=dropped_text or None, **_ended())
             if is_open:
+                row = await session.get_one(Job, job_id, populate_existing=True)
                 if found:
-                    row = await session.get_one(Job, job_id, populate_existing=True)
                     row.request = {**row.request, **found}
                 session.add_all(
-                    Result(job_id=job_id, position=position, **asdict(one)) for position, one in enumerate(results)
+                    Result(job_id=job_id, position=position, settings=row.request, **asdict(one))
+                    for position, one in enumerate(results)
                 )
             return is_open
 

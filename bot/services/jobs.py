@@ -291,9 +291,8 @@ class JobService:
             found["notes"] = [*request.notes, *left_out]
         if places := found_places(request, event.regions):
             found["kept_regions"] = list(places)
-        settings = {**request.to_json(), **found}
         results = [
-            NewResult(request.seed + index, settings, content, thumbnail)
+            NewResult(request.seed + index, content, thumbnail)
             for index, (content, thumbnail) in enumerate(zip(contents, thumbnails, strict=True))
         ]
         ended = replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def drawn(*identities: tuple[int, str]) -> dict[str, object]:
 
 async def draw(jobs: JobStore, user_id: int, request: dict[str, object], message_id: int = 2) -> int:
     job = await jobs.accept(new_job(user_id=user_id, request=request, message_id=message_id))
-    await jobs.drawn(job.id, [NewResult(7, request, b"picture", b"thumbnail")])
+    await jobs.drawn(job.id, [NewResult(7, b"picture", b"thumbnail")])
     await jobs.delivered(job.id, message_id, keep_pictures=True)
     return job.id
 
@@ -133,6 +134,20 @@ async def test_a_deleted_identitys_name_leaves_the_rows_of_others_and_stays_in_o
     assert own.request == drawn((newton.id, "Newton"))
     assert other.request == drawn((newton.id, "somebody"))
     assert rows(file, "SELECT count(*) FROM results WHERE settings LIKE '%Newton%'") == [(1,)]
+
+
+async def test_a_name_that_goes_while_it_is_drawn_does_not_come_back(
+    identities: IdentityStore, jobs: JobStore, file: Path
+) -> None:
+    newton = await identities.add(ADA, "Newton", PHOTOS, "mine")
+    job = await jobs.accept(new_job(user_id=BOB, request=drawn((newton.id, "Newton"))))
+    await jobs.begun(job.id)
+    await identities.delete(ADA, "newton")
+    assert await jobs.drawn(job.id, [NewResult(7, b"picture")], found={"kept_regions": ["01"]})
+    expected = {**drawn((newton.id, "somebody")), "kept_regions": ["01"]}
+    for table, column in (("jobs", "request"), ("results", "settings")):
+        ((text,),) = rows(file, f"SELECT {column} FROM {table}")
+        assert json.loads(str(text)) == expected
 
 
 async def test_a_deleted_picture_leaves_no_thumbnail_no_prompt_and_no_entry_in_the_history(

@@ -10,7 +10,7 @@ import pytest
 from storage import Database, JobLimits, JobStore, LimitReachedError, NewResult
 from tests.support.database import ADA, BOB, new_job, rows, url
 
-RESULT = NewResult(7, {"steps": 30}, b"picture", b"thumbnail")
+RESULT = NewResult(7, b"picture", b"thumbnail")
 
 
 async def test_unfinished_jobs_are_found_again_in_order(jobs: JobStore, file: Path) -> None:

@@ -11,7 +11,7 @@ from tests.support.database import ADA, new_job, rows
 async def test_results_of_one_job_are_removed_with_their_bytes(database: Database, jobs: JobStore, file: Path) -> None:
     for number in range(2):
         record = await jobs.accept(new_job())
-        await jobs.drawn(record.id, [NewResult(1, {}, b"picture %d" % number, b"thumbnail %d" % number)])
+        await jobs.drawn(record.id, [NewResult(1, b"picture %d" % number, b"thumbnail %d" % number)])
         await jobs.delivered(record.id, number, keep_pictures=True)
     assert await ResultStore(database).delete_of(1) == 1
     assert rows(file, "SELECT job_id FROM results") == [(2,)]
