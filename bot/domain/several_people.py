@@ -27,9 +27,17 @@ LAYOUT_NAMES: Final = {AUTOMATIC_LAYOUT: None, **{name.replace("-", " "): name f
 MOST_PEOPLE: Final = 3
 
 
-def triggers_in(prompt: str) -> int:
-    """How often a prompt holds the trigger word."""
-    return len(trigger_pattern(DEFAULT_TRIGGER_WORD).findall(prompt))
+def people_in(prompt: str) -> int:
+    """How many people a prompt names with the trigger word; raises :class:`PromptError` for more than can be drawn."""
+    count = len(trigger_pattern(DEFAULT_TRIGGER_WORD).findall(prompt))
+    if count > MOST_PEOPLE:
+        raise PromptError(
+            "The prompt has “{trigger}” {count} times; up to {most} people can be in a picture.",
+            trigger=DEFAULT_TRIGGER_WORD,
+            count=count,
+            most=MOST_PEOPLE,
+        )
+    return count
 
 
 def placed_prompt(prompt: str, names: Sequence[str], layout: str | None) -> PlacedTriggers:
@@ -38,8 +46,8 @@ def placed_prompt(prompt: str, names: Sequence[str], layout: str | None) -> Plac
     ``names`` are the people's; with a ``layout`` each stands in the picture, without one they are blended into one
     person. Raises :class:`PromptError`.
     """
-    if layout is None and (count := triggers_in(prompt)) > 1:
-        people = [*names, "…", "…"][: max(2, min(count, MOST_PEOPLE))]
+    if layout is None and (count := people_in(prompt)) > 1:
+        people = [*names[:MOST_PEOPLE], "…", "…"][: max(2, count)]
         listed = " ".join(f"id{number}: {name}" for number, name in enumerate(people, start=1))
         raise PromptError(
             "The prompt has “{trigger}” {count} times. For one person, write it once. For several people in one "

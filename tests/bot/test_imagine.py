@@ -106,6 +106,7 @@ async def test_words_that_the_model_cannot_see_are_told(server: Server) -> None:
         ({"prompt": " "}, "The prompt is empty"),
         ({"prompt": "a red house"}, "does not say who is in the picture"),
         ({"prompt": "a man img and a woman img"}, "“img” 2 times"),
+        ({"prompt": "a man img " * 5}, "“img” 5 times; up to 3 people can be in a picture"),
         ({"prompt": "img of a castle"}, "needs a word for the person before it"),
         ({"prompt": "a man img " + "x" * 1000}, "1010 characters long; at most 1000"),
         ({"prompt": "a (man:9) img"}, "A weight in the prompt must be between 0 and 3; 9 is not"),

@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 from photomaker_core.cli import main as core_cli
+from photomaker_core.cli.evaluate import _PROMPT_STUDIES
 from photomaker_core.conditioning.prompt_weights import weighted_texts
 from photomaker_core.conditioning.trigger_placement import place_trigger, without_trigger
 from photomaker_core.errors import UserError
@@ -95,6 +96,7 @@ def test_a_study_that_was_stopped_draws_nothing_twice(tiny_model: PhotoMaker, tm
 
 
 def test_the_command_writes_a_table_and_keeps_to_one_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tuple(STUDIES) == _PROMPT_STUDIES
     command = ["evaluate", "--prompt-study", "likeness", "--drawn", "1", "--photos", "1", "--steps", "1"]
     command += ["--base", str(TINY_BASE), "--adapter", str(TINY_ADAPTER), "--out", "study"]
     assert core_cli.main(command) == 0
