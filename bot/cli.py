@@ -10,8 +10,9 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import discord
@@ -24,6 +25,9 @@ from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
 from storage import StorageError
+
+if TYPE_CHECKING:
+    from bot.app import PhotoMakerBot
 
 _LAST_PORT = 65_535
 REFUSED_LOGIN = (
@@ -40,13 +44,16 @@ MISSING_LOGIN = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status. What the operator can mend is one sentence on stderr."""
+def main(arguments: Sequence[str] | None = None, *, make_bot: Callable[[Settings], PhotoMakerBot] | None = None) -> int:
+    """Run one command; returns the exit status. What the operator can mend is one sentence on stderr.
+
+    ``make_bot`` makes the client that ``run`` starts: tests give one that draws with a tiny model.
+    """
     bound_spinning()
     parser = argparse.ArgumentParser(prog="photomaker-bot", description="PhotoMaker as a Discord bot.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the bot with the token in DISCORD_TOKEN")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, make_bot=make_bot)
     demo = commands.add_parser("demo", help="try the bot in the browser, with no token and no network")
     demo.add_argument("--port", type=_port, default=0, help="port of the page (default: any free one)")
     demo.add_argument("--data", type=Path, default=Path("data/demo"), help="where the demo's database lies")
@@ -77,7 +84,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _run(_options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     settings = load_settings()
     if settings.discord_token is None:
         raise ConfigError(MISSING_LOGIN)
@@ -85,14 +92,14 @@ def _run(_options: argparse.Namespace) -> int:
     quiet_libraries()
     _log_to_stderr(settings.log_level)
     hide_secrets(settings)
-    asyncio.run(until_stopped(_serve(settings, settings.discord_token.get_secret_value())))
+    asyncio.run(until_stopped(_serve(options.make_bot, settings, settings.discord_token.get_secret_value())))
     return 0
 
 
-async def _serve(settings: Settings, token: str) -> None:
+async def _serve(make_bot: Callable[[Settings], PhotoMakerBot] | None, settings: Settings, token: str) -> None:
     from bot.app import PhotoMakerBot
 
-    async with PhotoMakerBot(settings) as bot:
+    async with (make_bot or PhotoMakerBot)(settings) as bot:
         try:
             await bot.start(token)
         except discord.LoginFailure as error:

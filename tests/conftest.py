@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import os
 import threading
+import types
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from simcord.backend.errors import BackendError
 from simcord.http import router
 
 from tests.support import discord_rules
+from tests.support.discord_double import DiscordDouble, connecting_to
 from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -31,6 +34,7 @@ from photomaker_core.loading.base_model import load_base  # noqa: E402
 from photomaker_core.loading.photomaker import PhotoMaker  # noqa: E402
 from photomaker_core.sampling.generation import Generation  # noqa: E402
 from photomaker_core.sampling.step_engine import StepEngine  # noqa: E402
+from tests.support.doubled_bot import DoubledBot  # noqa: E402
 from tests.support.gpu_faults import FaultySteps  # noqa: E402
 from tests.support.server import Server, settings  # noqa: E402
 
@@ -113,6 +117,44 @@ async def server(
     yield opened
     await opened.bot.close()
     assert opened.unexpected_errors() == []
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[DiscordDouble]:
+    """Discord over HTTP and a gateway of its own; in the end, requests that Discord would refuse fail the test."""
+    opened = DiscordDouble()
+    await opened.start()
+    with connecting_to(opened.api_url, opened.gateway_url):
+        yield opened
+    await opened.stop()
+    assert opened.complaints() == []
+
+
+@pytest.fixture
+async def doubled_bot(double: DiscordDouble, tmp_path: Path, tiny_model: PhotoMaker) -> AsyncIterator[DoubledBot]:
+    """The bot, connected to the double, with ada's identity *newton*."""
+    running = DoubledBot(double, tmp_path, tiny_model)
+    await running.start()
+    await running.add(double.ada, "newton")
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+def discord_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """discord.py's own waits before it repeats a request or connects again, which take no time here."""
+    waits: list[float] = []
+    hurried = types.ModuleType("asyncio")
+    vars(hurried).update(vars(asyncio))
+
+    async def sleep(seconds: float, result: object = None) -> object:
+        waits.append(seconds)
+        return await asyncio.sleep(0, result)
+
+    vars(hurried)["sleep"] = sleep
+    for module in (discord.client, discord.http, discord.webhook.async_):
+        monkeypatch.setattr(module, "asyncio", hurried)
+    return waits
 
 
 @pytest.fixture

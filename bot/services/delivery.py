@@ -72,9 +72,6 @@ class Delivery:
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._context = contextvars.copy_context()
 
-    def __len__(self) -> int:
-        return len(self._tasks)
-
     def start(
         self,
         record: JobRecord,

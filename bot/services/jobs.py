@@ -101,11 +101,6 @@ class JobService:
         return len(self._open)
 
     @property
-    def undelivered_count(self) -> int:
-        """Jobs that have ended without their members knowing yet."""
-        return len(self._delivery)
-
-    @property
     def steps_left(self) -> int:
         """Steps that the open jobs still need."""
         return self._open.steps_left

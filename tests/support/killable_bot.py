@@ -1,5 +1,5 @@
-"""Bots to kill: ``python -m tests.support.killable_bot FOLDER URL`` forks one with the tiny model for each line of its
-input, prints its process id, and how it ended when it has ended.
+"""Bots to kill: ``python -m tests.support.killable_bot FOLDER API GATEWAY`` forks ``photomaker-bot run`` with the tiny
+model for each line of its input, prints its process id, and how it ended when it has ended.
 
 Loading the libraries takes longer than drawing; a fork has them from the start.
 """
@@ -8,38 +8,83 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-import aiohttp
-import torch
-from discord.http import Route
-
-from bot.app import PhotoMakerBot
-from bot.services import delivery, jobs, open_jobs
-from photomaker_core.library_logging import quiet_libraries
-from photomaker_core.loading.adapter import load_adapter
-from photomaker_core.loading.base_model import load_base
-from photomaker_core.loading.photomaker import PhotoMaker
-from tests.support.server import settings
-from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
+from tests.support.discord_double import TOKEN, connecting_to
 
 
-async def run(folder: Path, url: str, model: PhotoMaker) -> None:
-    """The real bot without a gateway: interactions come from the double's feed."""
-    bot = PhotoMakerBot(settings(folder), load=lambda: model)
-    async with bot, aiohttp.ClientSession() as session:
-        await bot.login("token")
-        while True:
-            async with session.get(f"{url}/feed") as answer:
-                bot._connection.parse_interaction_create(await answer.json())
+class KillableBot:
+    """A bot that can be killed and started again. ``log`` is where it writes."""
+
+    def __init__(self, process: Process, log: Path) -> None:
+        self._process, self.log = process, log
+        self._pid = 0
+
+    @classmethod
+    async def prepare(cls, folder: Path, api_url: str, gateway_url: str) -> KillableBot:
+        """Load the libraries; the database will lie in ``folder``."""
+        arguments = "-m", "tests.support.killable_bot", str(folder), api_url, gateway_url
+        ours = {"DISCORD_TOKEN": TOKEN, "DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'bot.db'}"}
+        limits = dict.fromkeys(("MAX_OPEN_JOBS", "MAX_PICTURES_A_DAY", "MAX_SERVER_OPEN_JOBS"), "0")
+        limits |= {"MAX_SERVER_PICTURES_A_DAY": "0", "MAX_UPLOADS_AN_HOUR": "0", "MAX_IDENTITIES": "10000"}
+        environment = os.environ | ours | limits | {"OMP_NUM_THREADS": "1"}
+        with (folder / "log.txt").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=log, env=environment
+            )
+        prepared = cls(process, folder / "log.txt")
+        assert await prepared._line() == "ready", prepared.log.read_text()
+        return prepared
+
+    async def _line(self) -> str:
+        assert self._process.stdout is not None
+        return (await self._process.stdout.readline()).decode().strip()
+
+    async def start(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        self._pid = int(await self._line())
+
+    async def send(self, number: signal.Signals) -> int:
+        """Send it a signal, and wait for its end; returns the exit status as ``wait`` gives it."""
+        os.kill(self._pid, number)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        status = int(await self._line())
+        self._pid = 0
+        return status
+
+    async def kill(self) -> None:
+        if self._pid:
+            assert await self.send(signal.SIGKILL) == signal.SIGKILL, "it had ended before"
+
+    async def end(self) -> None:
+        """Kill the bot, and the process that it is forked from."""
+        await self.kill()
+        self._process.kill()
+        await self._process.wait()
 
 
-def main(folder: Path, url: str) -> None:
+def main(folder: Path, api_url: str, gateway_url: str) -> None:
+    import torch
+
+    from bot import cli
+    from bot.app import PhotoMakerBot
+    from bot.services import delivery, jobs, open_jobs
+    from photomaker_core.library_logging import quiet_libraries
+    from photomaker_core.loading.adapter import load_adapter
+    from photomaker_core.loading.base_model import load_base
+    from photomaker_core.loading.photomaker import PhotoMaker
+    from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
+
     torch.set_num_threads(1)
     quiet_libraries()
+    os.chdir(folder)
     model = PhotoMaker(load_base(str(TINY_BASE), CPU), load_adapter(TINY_ADAPTER))
-    Route.BASE = url
     jobs.MOST_ATTEMPTS = sys.maxsize  # type: ignore[misc]
     delivery.FIRST_WAIT_S = 0.05
     open_jobs.EDIT_INTERVAL_S = 0.1
@@ -47,11 +92,12 @@ def main(folder: Path, url: str) -> None:
     for _line in sys.stdin:
         child = os.fork()
         if not child:
-            asyncio.run(run(folder, url, model))
-            os._exit(0)
+            with connecting_to(api_url, gateway_url):
+                status = cli.main(["run"], make_bot=lambda settings: PhotoMakerBot(settings, load=lambda: model))
+            os._exit(status)
         print(child, flush=True)
         print(os.waitpid(child, 0)[1], flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

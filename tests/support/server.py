@@ -54,7 +54,7 @@ class Server:
         """Wait until every job is delivered and the bot rests; the model must be loaded or loading."""
         await self.bot.resumed.wait()
         await self.env.settle()
-        while self.bot.jobs.open_count or self.bot.jobs.undelivered_count:  # noqa: ASYNC110 - the bot has no reason to announce this
+        while self.bot.jobs.open_count or self.bot.jobs._delivery._tasks:  # noqa: ASYNC110 - the bot has no reason to announce this
             await asyncio.sleep(0.02)
         await self.env.settle()
 
