@@ -30,9 +30,14 @@ if TYPE_CHECKING:
     from bot.app import PhotoMakerBot
 
 _LAST_PORT = 65_535
+_AUTHENTICATION_FAILED = 4004
 REFUSED_LOGIN = (
     "Discord does not accept this token. Copy it anew from https://discord.com/developers/applications "
     "(Bot > Reset Token) into DISCORD_TOKEN."
+)
+REFUSED_START = (
+    "Discord refuses what the bot asks for at its start ({reason}). Check DISCORD_GUILD_ID, and that the bot was "
+    "invited with the scope applications.commands."
 )
 UNREACHABLE = (
     "Discord cannot be reached ({reason}). Check this machine's network, its proxy and its clock, and "
@@ -104,8 +109,23 @@ async def _serve(make_bot: Callable[[Settings], PhotoMakerBot] | None, settings:
             await bot.start(token)
         except discord.LoginFailure as error:
             raise ConfigError(REFUSED_LOGIN) from error
-        except (aiohttp.ClientError, discord.DiscordServerError, discord.GatewayNotFound, OSError) as error:
-            raise ConfigError(UNREACHABLE.format(reason=str(error) or type(error).__name__)) from error
+        except discord.ConnectionClosed as error:
+            if error.code == _AUTHENTICATION_FAILED:
+                raise ConfigError(REFUSED_LOGIN) from error
+            raise ConfigError(UNREACHABLE.format(reason=f"the gateway closes with {error.code}")) from error
+        except discord.HTTPException as error:
+            is_passing = error.status == 429 or error.status >= 500
+            raise ConfigError((UNREACHABLE if is_passing else REFUSED_START).format(reason=_reason(error))) from error
+        except (aiohttp.ClientError, discord.GatewayNotFound, OSError) as error:
+            raise ConfigError(UNREACHABLE.format(reason=_reason(error))) from error
+
+
+def _reason(error: Exception) -> str:
+    """What Discord said, without the pages that come instead of its own answers."""
+    if isinstance(error, discord.HTTPException):
+        says = "" if error.text.startswith("<") else error.text
+        return " ".join(filter(None, [str(error.status), error.response.reason, says]))
+    return str(error) or type(error).__name__
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import re
 import secrets
 from typing import Final
 
+import aiohttp
 import discord
 from discord import app_commands
 
@@ -18,6 +19,7 @@ from storage import StorageError
 log = logging.getLogger(__name__)
 
 _SHOWN_VALUE: Final = 300
+_ACKNOWLEDGED: Final = 40060
 _MENTIONS: Final = re.compile(r"<[@#][!&]?\d+>(?:, <[@#][!&]?\d+>)*")
 """Values that stay as they are: the bot names channels and members by mentions."""
 
@@ -30,6 +32,9 @@ def sentence_for(error: BaseException, doing: str) -> str:
         return sentence_of(error)
     if isinstance(error, app_commands.CheckFailure):
         return gettext("You may not use this command here.")
+    if _is_of_connection(error):
+        log.warning("%s: Discord did not answer: %s", doing, error)
+        return gettext("Discord did not answer me just now. Please try again.")
     reference = secrets.token_hex(4)
     log.error("%s failed [%s]", doing, reference, exc_info=error)
     return gettext(
@@ -47,12 +52,30 @@ def sentence_of(error: Spoken) -> str:
     return gettext(error.sentence, **shown)
 
 
+def _is_of_connection(error: BaseException) -> bool:
+    """Whether Discord or the way to it failed. ``_ACKNOWLEDGED`` says that a repeated answer had arrived before."""
+    if isinstance(error, discord.HTTPException):
+        return error.status == 429 or error.status >= 500 or error.code == _ACKNOWLEDGED
+    return isinstance(error, aiohttp.ClientError | ConnectionError | discord.RateLimited)
+
+
 async def say(interaction: discord.Interaction, sentence: str) -> None:
     """Answer a click or a form with a sentence that only its user sees."""
-    if interaction.response.is_done():
+    if not await _says_first(interaction, sentence):
         await interaction.followup.send(sentence, ephemeral=True)
-    else:
+
+
+async def _says_first(interaction: discord.Interaction, sentence: str) -> bool:
+    """Answer with a sentence, unless something was answered before; False also where Discord alone knows that."""
+    if interaction.response.is_done():
+        return False
+    try:
         await interaction.response.send_message(sentence, ephemeral=True)
+    except discord.HTTPException as error:
+        if error.code != _ACKNOWLEDGED:
+            raise
+        return False
+    return True
 
 
 class CommandTree(app_commands.CommandTree[discord.Client]):
@@ -66,9 +89,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
         command = interaction.command.qualified_name if interaction.command else "an interaction"
         sentence = sentence_for(error, f"/{command}")
         try:
-            if not interaction.response.is_done():
-                await interaction.response.send_message(sentence, ephemeral=True)
-            else:
+            if not await _says_first(interaction, sentence):
                 await interaction.edit_original_response(content=sentence, embed=None, attachments=[], view=None)
-        except discord.HTTPException:
+        except (discord.HTTPException, aiohttp.ClientError, OSError):
             log.warning("could not tell a member that /%s failed", command, exc_info=True)

@@ -115,7 +115,9 @@ class Delivery:
                 if saving.done() and not saving.result():
                     return
             if said_before is not None:
-                await asyncio.wait([said_before], timeout=EDIT_PATIENCE_S)
+                _, late = await asyncio.wait([said_before], timeout=EDIT_PATIENCE_S)
+                for edit in late:  # discord.py sends no second request to a reply before it ends
+                    edit.cancel()
             with speaking(language_of(record)):
                 try:
                     message = await self._message(record, pictures)

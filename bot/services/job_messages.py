@@ -1,7 +1,8 @@
 """A job's messages on Discord, one request at a time: an edit of the reply to its interaction, or a message of its own.
 
 Requests that are repeated show nothing twice: an edit is the same edit again, and a new message carries a nonce that
-Discord enforces for some minutes; after that, the message is looked for before it is sent.
+Discord enforces for some minutes; after that, the message is looked for before it is sent. Where an edit may have
+arrived before the token ended, the reply is looked at with the bot's own rights before anything is said elsewhere.
 """
 
 from __future__ import annotations
@@ -97,9 +98,26 @@ class JobMessages:
         return message_id
 
     async def post(self, record: JobRecord, message: Message, *, may_be_there: bool = False) -> int:
-        """Say it where the job was asked for, to the member by name; returns the new message's id."""
+        """Say it where the job was asked for, to the member by name; returns the id of the message that says it.
+
+        That is the reply where it says so already. discord.py repeats requests of its own accord, so that the reply is
+        looked at in any case.
+        """
         channel = self._client.get_partial_messageable(record.channel_id)
+        if await self._reply_says(channel, record, message):
+            assert record.message_id is not None
+            return record.message_id
         return await self._send(channel, record, message, may_be_there)
+
+    async def _reply_says(self, channel: discord.PartialMessageable, record: JobRecord, message: Message) -> bool:
+        """Whether the reply shows a message already, as far as the bot may look."""
+        if record.message_id is None:
+            return False
+        try:
+            reply = await channel.fetch_message(record.message_id)
+        except (discord.Forbidden, discord.NotFound):
+            return False
+        return _says(reply, message.content, message)
 
     async def direct(self, record: JobRecord, message: Message, *, may_be_there: bool = False) -> int:
         """Say it to the member directly; returns the new message's id."""
@@ -123,16 +141,22 @@ class JobMessages:
 
     async def _find(self, place: discord.abc.Messageable, record: JobRecord, message: Message) -> int | None:
         """The id of the message where it is there already, as far as the bot may look."""
-        names = [one.name for one in message.files]
+        contents = [_addressed(record, message)]
+        if message.files:  # their names are the job's own, so that the reply itself can be told from other replies
+            contents.append(message.content)
         since = None if record.message_id is None else discord.Object(record.message_id)
         try:
             async for one in place.history(limit=_LOOKED_THROUGH, after=since):
-                is_same = one.content.strip() == _addressed(record, message).strip()
-                if one.author == self._client.user and is_same and [file.filename for file in one.attachments] == names:
+                if one.author == self._client.user and any(_says(one, content, message) for content in contents):
                     return one.id
         except (discord.Forbidden, discord.NotFound):
             return None
         return None
+
+
+def _says(shown: discord.Message, content: str, message: Message) -> bool:
+    names = [one.name for one in message.files]
+    return shown.content.strip() == content.strip() and [one.filename for one in shown.attachments] == names
 
 
 def _addressed(record: JobRecord, message: Message) -> str:

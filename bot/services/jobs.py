@@ -143,7 +143,7 @@ class JobService:
         content = messages.waiting(place.jobs_before, place.expected_s)
         job.edit = self._loop.create_task(self._tell_accepted(interaction, job, content))
         self._spawn(self._submit(job))
-        await job.edit
+        await asyncio.wait([job.edit])
 
     async def _tell_accepted(self, interaction: discord.Interaction, job: OpenJob, content: str) -> None:
         """Show the place in the queue. The job is stored: where this fails, its next message says more."""

@@ -190,7 +190,11 @@ class OpenJobs:
         self, earlier: asyncio.Task[None] | None, job: OpenJob, content: str, previews: Sequence[Image.Image]
     ) -> None:
         if earlier is not None:
-            await asyncio.wait([earlier])
+            try:
+                await asyncio.wait([earlier])
+            except asyncio.CancelledError:
+                earlier.cancel()
+                raise
         try:
             files = []
             if previews:

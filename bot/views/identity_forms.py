@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 from bot.domain.identity_names import MAX_NAME_CHARACTERS, shown
 from bot.domain.member_text import code_span
 from bot.i18n.catalogue import gettext, ngettext
+from bot.presentation.downloads import downloaded
 from bot.presentation.image_files import encode_photo_sheet
 from bot.presentation.messages import MESSAGE_LIMIT, listing
 from bot.services.identities import MAX_PHOTOS, AddedPhotos, IdentityService, Upload
@@ -181,13 +182,13 @@ def _is_picture(content: bytes) -> bool:
 async def read_all(
     identities: IdentityService, interaction: discord.Interaction, attachments: Sequence[discord.Attachment]
 ) -> list[Upload]:
-    """Download attachments; before downloading any, raises :class:`PhotoError` for one that is too large, and
-    :class:`~storage.LimitReachedError` where they are too many for this hour."""
+    """Download attachments. Raises :class:`PhotoError` for one that cannot be downloaded; before downloading any, also
+    for one that is too large, and :class:`~storage.LimitReachedError` where they are too many for this hour."""
     for attachment in attachments:
         if attachment.size > MAX_UPLOAD_BYTES:
             raise too_large(attachment.filename)
     await identities.uploads.take(interaction.user.id, interaction.guild_id, len(attachments))
-    return [(attachment.filename, await attachment.read()) for attachment in attachments]
+    return [(attachment.filename, await downloaded(attachment)) for attachment in attachments]
 
 
 async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:

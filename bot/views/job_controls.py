@@ -17,6 +17,7 @@ from discord import ui
 from bot.domain.draw_request import DrawRequest
 from bot.domain.places import exchanged, of_picture, with_seed
 from bot.i18n.catalogue import gettext
+from bot.presentation.downloads import downloaded
 from bot.services.drawing import fresh_seed
 from bot.views.job_forms import ChangeForm, JobServices, KeepForm, ReportForm
 from bot.views.persistent import PersistentView, without_listener
@@ -174,7 +175,9 @@ class _DoneView(_JobView):
         await self._own_job(interaction)
         assert interaction.message is not None
         await interaction.response.defer(ephemeral=True, thinking=True)
-        files = [discord.File(io.BytesIO(await one.read()), one.filename) for one in interaction.message.attachments]
+        files = [
+            discord.File(io.BytesIO(await downloaded(one)), one.filename) for one in interaction.message.attachments
+        ]
         try:
             await interaction.user.send(interaction.message.jump_url, files=files)
         except discord.Forbidden:
@@ -208,7 +211,7 @@ class _DoneView(_JobView):
             raise UserError(_GONE)
         request = _request_of(record)
         await interaction.response.defer(thinking=True)
-        source = await interaction.message.attachments[number].read()
+        source = await downloaded(interaction.message.attachments[number])
         changed = replace(
             of_picture(request, number),
             seed=fresh_seed(),

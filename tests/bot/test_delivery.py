@@ -15,12 +15,12 @@ import discord
 import pytest
 
 from bot.app import PhotoMakerBot
-from bot.services import delivery, job_messages, open_jobs
+from bot.services import delivery, job_messages
 from bot.services.delivery import Next, retry_after_s, what_next
 from photomaker_core.loading.photomaker import PhotoMaker
 from storage import JobStore
 from tests.support import uploads
-from tests.support.faults import GONE, LATER, Fault, Faults, answer
+from tests.support.faults import Fault, Faults, answer
 from tests.support.server import Server, rows, settings, until
 
 REPLY = "/webhooks/*/messages/*"
@@ -66,128 +66,6 @@ async def draw(server: Server) -> None:
     await server.quiet()
 
 
-@pytest.mark.parametrize("saying", ["Your picture is next", PICTURE])
-async def test_a_fault_of_the_moment_costs_nobody_their_picture(
-    server: Server, tmp_path: Path, faults: Faults, saying: str
-) -> None:
-    await server.add(server.ada, "newton")
-    for fault in LATER:
-        faults.at("PATCH", REPLY, fault, saying=saying)
-        await draw(server)
-        assert faults.met == [fault.name]
-        assert_delivered_once(server, tmp_path, fault.name)
-        faults.clear()
-
-
-async def test_a_fault_while_drawing_costs_nobody_their_picture(
-    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(open_jobs, "EDIT_INTERVAL_S", 0.0)
-    await server.add(server.ada, "newton")
-    for fault in [*LATER, *GONE, answer(413, 40005)]:
-        faults.at("PATCH", REPLY, fault, saying="▱")
-        await draw(server)
-        assert faults.met == [fault.name]
-        assert_delivered_once(server, tmp_path, fault.name)
-        faults.clear()
-
-
-async def test_where_the_reply_is_gone_the_picture_comes_as_a_message(
-    server: Server, tmp_path: Path, faults: Faults
-) -> None:
-    await server.add(server.ada, "newton")
-    for fault in GONE:
-        faults.at("PATCH", REPLY, fault, saying=PICTURE)
-        await draw(server)
-        assert_delivered_once(server, tmp_path, fault.name)
-        (message,) = posted(server, last_job(tmp_path)[0])
-        assert message.content.startswith(f"<@{server.ada.id}> ")
-        assert rows(tmp_path, "SELECT message_id FROM jobs ORDER BY id DESC LIMIT 1") == [(message.id,)]
-
-
-async def test_a_message_that_meets_a_fault_comes_once(
-    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await server.add(server.ada, "newton")
-    monkeypatch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
-    for fault in LATER:
-        faults.at("POST", POST, fault)
-        await draw(server)
-        assert faults.met == [fault.name]
-        assert_delivered_once(server, tmp_path, fault.name)
-        faults.clear()
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/users/*"), ("POST", "/users/@me/channels"), ("POST", POST)],
-    ids=["member", "conversation", "message"],
-)
-async def test_a_direct_message_that_meets_a_fault_comes_once(
-    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch, method: str, path: str
-) -> None:
-    await server.add(server.ada, "newton")
-    monkeypatch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
-    for fault in LATER:
-        faults.at("POST", f"/channels/{server.channel.id}/messages", answer(403, 50013))
-        faults.at(method, path, fault)
-        server.bot._connection._private_channels_by_user.clear()
-        await draw(server)
-        assert faults.met == ["403/50013", fault.name]
-        assert_delivered_once(server, tmp_path, fault.name)
-        faults.clear()
-
-
-async def test_where_no_place_is_left_the_row_says_why(server: Server, tmp_path: Path, faults: Faults) -> None:
-    await server.add(server.ada, "newton")
-    faults.at("PATCH", REPLY, answer(404, 10015), saying=PICTURE)
-    faults.at("POST", POST, answer(404, 10003))
-    faults.at("POST", POST, answer(403, 50007))
-    await draw(server)
-    ((state, error),) = rows(tmp_path, "SELECT state, error FROM jobs")
-    assert state == "failed"
-    assert "10015" in str(error)
-    assert "50007" in str(error)
-    assert rows(tmp_path, "SELECT count(*) FROM jobs WHERE awaits_delivery") == [(0,)]
-    assert rows(tmp_path, "SELECT picture FROM results") == [(None,)]
-
-
-async def test_what_is_too_large_becomes_smaller_and_then_a_sentence(
-    server: Server, tmp_path: Path, faults: Faults
-) -> None:
-    await server.add(server.ada, "newton")
-    faults.at("PATCH", REPLY, answer(413, 40005), saying=PICTURE)
-    await draw(server)
-    assert_delivered_once(server, tmp_path, "smaller")
-    (message,) = posted(server, last_job(tmp_path)[0])
-    assert ".jpg" in str(message.attachments)
-    faults.at("PATCH", REPLY, answer(413, 40005), saying=PICTURE, times=10)
-    result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
-    await server.quiet()
-    assert result.response is not None
-    assert "Discord takes no file as large as this" in result.response.content
-    assert last_job(tmp_path)[1] == "delivered"
-
-
-async def test_cancelling_is_told_through_every_fault(
-    server: Server, tmp_path: Path, faults: Faults, hold: threading.Event
-) -> None:
-    await server.add(server.ada, "newton")
-    for fault in [*LATER, *GONE]:
-        running = await server.ada.slash(server.channel, "imagine", prompt="a man img", steps=50)
-        assert running.response is not None
-        faults.at("PATCH", REPLY, fault, saying="Cancelled.")
-        await server.ada.click(running.response, label="Cancel")
-        await server.quiet()
-        assert faults.met == [fault.name]
-        said = [message.content for message in server.channel.history()]
-        assert any("Cancelled." in one for one in said[-2:]), fault.name
-        assert last_job(tmp_path)[1] == "cancelled"
-        faults.clear()
-    assert rows(tmp_path, "SELECT count(*) FROM jobs WHERE awaits_delivery") == [(0,)]
-    hold.set()
-
-
 async def restarted(server: Server, folder: Path, model: PhotoMaker, **changes: Any) -> None:
     await server.restart(PhotoMakerBot(settings(folder, **changes), load=lambda: model))
 
@@ -230,8 +108,7 @@ async def test_an_end_that_nobody_was_told_is_told_after_a_restart(
 ) -> None:
     await server.add(server.ada, "newton")
     result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
-    await server.bot.close()
-    hold.set()
+    await server.stop(hold)
     rows(tmp_path, "UPDATE jobs SET state = ?, error = 'no, sorry', awaits_delivery = 1, message_id = NULL", state)
     await restarted(server, tmp_path, tiny_model)
     await server.quiet()
@@ -285,8 +162,7 @@ async def test_a_delivery_is_given_up_after_a_day(
 ) -> None:
     await server.add(server.ada, "newton")
     await server.ada.slash(server.channel, "imagine", prompt="a man img")
-    await server.bot.close()
-    hold.set()
+    await server.stop(hold)
     yesterday = str(datetime.now(UTC) - timedelta(hours=25))
     rows(tmp_path, "UPDATE jobs SET state = 'drawn', awaits_delivery = 1, finished_at = ?", yesterday)
     faults.at("PATCH", REPLY, answer(503), times=5)

@@ -39,14 +39,6 @@ async def answered(server: Server, command: str, **options: object) -> str:
     return result.response.content
 
 
-async def stopped(server: Server, hold: threading.Event) -> None:
-    """Stop the bot in the middle of its jobs."""
-    closing = asyncio.create_task(server.bot.close())
-    await asyncio.sleep(0.1)
-    hold.set()
-    await closing
-
-
 async def started(server: Server, bot: PhotoMakerBot) -> None:
     await server.env.restart_bot(bot)
     server.bot = bot
@@ -65,7 +57,7 @@ async def test_what_is_open_can_be_seen_and_cancelled_while_the_model_loads(
 ) -> None:
     await server.add(server.ada, "newton")
     first, second = await accepted(server, 2, steps=100)
-    await stopped(server, hold)
+    await server.stop(hold)
     assert rows(tmp_path, "SELECT state, attempts FROM jobs") == [("queued", 0), ("queued", 0)]
     load = SlowLoad(tiny_model)
     await started(server, PhotoMakerBot(settings(tmp_path), load=load))
@@ -87,7 +79,7 @@ async def test_a_row_that_cannot_be_read_fails_alone(
     await server.add(server.ada, "newton")
     server.locales[server.ada.id] = "de"
     jobs = await accepted(server, 6)
-    await stopped(server, hold)
+    await server.stop(hold)
     ((text,),) = rows(tmp_path, "SELECT request FROM jobs WHERE id = 1")
     good = json.loads(str(text))
     requests = [
@@ -112,7 +104,7 @@ async def test_a_job_that_stops_the_process_is_tried_three_times(
 ) -> None:
     await server.add(server.ada, "newton")
     killing, good = await accepted(server, 2)
-    await stopped(server, hold)
+    await server.stop(hold)
     rows(tmp_path, "UPDATE jobs SET attempts = 3, state = 'running' WHERE id = 1")
     rows(tmp_path, "UPDATE jobs SET attempts = 2, state = 'running' WHERE id = 2")
     await started_and_loaded(server, tmp_path, tiny_model)
@@ -126,7 +118,7 @@ async def test_jobs_that_were_begun_before_are_drawn_after_the_others_and_alone(
 ) -> None:
     await server.add(server.ada, "newton")
     await accepted(server, 5, steps=5)
-    await stopped(server, hold)
+    await server.stop(hold)
     for job_id, attempts in ((1, 2), (2, 1), (3, 1)):
         rows(tmp_path, "UPDATE jobs SET attempts = ?, state = 'running' WHERE id = ?", attempts, job_id)
     together: list[set[int]] = []
@@ -148,7 +140,7 @@ async def test_a_model_that_does_not_load_leaves_nobody_waiting(
 ) -> None:
     await server.add(server.ada, "newton")
     (job,) = await accepted(server)
-    await stopped(server, hold)
+    await server.stop(hold)
 
     def fail() -> PhotoMaker:
         raise ModelError("There is no PhotoMaker adapter at /nowhere.")

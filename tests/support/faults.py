@@ -6,7 +6,6 @@ import fnmatch
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import pytest
 from simcord.backend.errors import BackendError
 from simcord.http import router
@@ -14,44 +13,14 @@ from simcord.http import router
 
 @dataclass(frozen=True)
 class Fault:
-    """What a request meets. A ``late`` one strikes when the request has arrived: only the answer is lost."""
+    """What a request meets instead of an answer."""
 
     name: str
     error: Exception
-    late: bool = False
 
 
 def answer(status: int, code: int = 0) -> Fault:
     return Fault(f"{status}/{code}", BackendError(status, code, "a fault"))
-
-
-LATER = [
-    answer(500),
-    answer(502),
-    answer(503),
-    answer(429),
-    *[
-        Fault(f"{type(error).__name__}{' late' if late else ''}", error, late)
-        for late in (False, True)
-        for error in (
-            aiohttp.ClientConnectionError("no route"),
-            aiohttp.ServerDisconnectedError(),
-            TimeoutError(),
-            ConnectionResetError("reset"),
-        )
-    ],
-]
-"""Faults after which the same request succeeds."""
-
-GONE = [
-    answer(401, 50027),
-    answer(404, 10015),
-    answer(404, 10008),
-    answer(404, 10003),
-    answer(403, 50001),
-    answer(403, 50013),
-]
-"""Answers that say that a place is closed for good."""
 
 
 class Faults:
@@ -80,14 +49,12 @@ class Faults:
         def faulty(backend: Any, method: str, path: str, **how: Any) -> Any:
             content = how.get("json")
             fault = self._next(method, path, str(content))
-            if fault is not None and not fault.late:
+            if fault is not None:
                 raise fault.error
             nonce = content.get("nonce") if isinstance(content, dict) else None
             key = (path, str(nonce))
             if nonce is None or key not in self._by_nonce:
                 self._by_nonce[key] = dispatch(backend, method, path, **how)
-            if fault is not None:
-                raise fault.error
             return self._by_nonce[key]
 
         monkeypatch.setattr(router, "dispatch", faulty)

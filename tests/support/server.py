@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,13 @@ class Server:
         await self.bot.close()
         await self.env.restart_bot(bot)
         self.bot = bot
+
+    async def stop(self, hold: threading.Event) -> None:
+        """Stop the bot in the middle of a step that ``hold`` holds, which goes on once the bot has begun to stop."""
+        closing = asyncio.create_task(self.bot.close())
+        await asyncio.sleep(0)
+        hold.set()
+        await closing
 
     def unexpected_errors(self) -> list[BaseException]:
         """What went wrong in the bot, other than what a member can cause."""
