@@ -58,7 +58,6 @@ from storage import (
     PreferenceStore,
     PrivacyStore,
     PromptStore,
-    ResultStore,
     ServerStore,
     SharingStore,
     StorageLimits,
@@ -146,9 +145,7 @@ class PhotoMakerBot(commands.Bot):
         self.drawing = drawing = DrawingService(contexts, admission, self.jobs, self.limits)
         suggestions = Suggestions(identities, servers, self.limits.loras)
         samples = StyleSamples(self.gpu, self.limits.default_steps, self.limits.default_guidance)
-        services = JobServices(
-            drawing, self.jobs, self.job_store, ResultStore(self.database), prompts, Reports(servers)
-        )
+        services = JobServices(drawing, self.jobs, self.job_store, privacy, prompts, Reports(servers))
         for view in (
             *listening_views(services),
             ConfirmView(privacy, self.jobs),

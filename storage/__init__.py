@@ -18,7 +18,6 @@ from storage.open_jobs import OpenJobStore, QueuedJob, QueuePage
 from storage.photos import PhotoFeatures, PhotoStore
 from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
 from storage.privacy import Overview, PrivacyStore, UserData
-from storage.results import ResultStore
 from storage.servers import Rules, ServerStore
 from storage.sharing import Share, SharingStore
 
@@ -53,7 +52,6 @@ __all__ = [
     "QueuePage",
     "QueuedJob",
     "Removal",
-    "ResultStore",
     "Rules",
     "ServerStore",
     "Share",

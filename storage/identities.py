@@ -109,18 +109,6 @@ class IdentityStore:
         async with self._database.reading() as session:
             return await own_identity(session, owner_id, name)
 
-    async def accessible(self, user_id: int, guild_id: int | None, identity_id: int) -> IdentityInfo:
-        """An identity by number that a user may draw in a server: their own, or one that is shared with them.
-
-        Raises :class:`NotFoundError` when it is gone or not theirs to use.
-        """
-        query = _info_query().where(Identity.id == identity_id, accessible_to(user_id, guild_id))
-        async with self._database.reading() as session:
-            row = (await session.execute(query)).first()
-        if row is None:
-            raise NotFoundError("This identity does not exist any more.")
-        return _info(row)
-
     async def find_accessible(self, user_id: int, guild_id: int | None, name: str) -> IdentityInfo:
         """An identity by name, one's own before those that are shared; raises :class:`NotFoundError`."""
         query = (

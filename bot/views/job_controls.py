@@ -138,12 +138,16 @@ class _DoneView(_JobView):
 
     @ui.button(label="Delete", emoji="🗑️", custom_id="photomaker:delete", row=0)
     async def delete(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:
-        """Remove the message and what is kept of its pictures, so that it leaves the history too."""
-        record = await self._own_job(interaction, or_moderator=True)
+        """Remove the message and all that is kept of it: pictures, prompt and settings; it leaves the history too.
+
+        The message goes first: where that fails, its button still works.
+        """
+        await self._own_job(interaction, or_moderator=True)
+        assert interaction.message is not None
         await interaction.response.defer()
-        await self._services.results.delete_of(record.id)
         with contextlib.suppress(discord.NotFound):
             await interaction.delete_original_response()
+        await self._services.privacy.erase_picture(interaction.message.id)
 
     @ui.button(label=REWORKS["upscale"].label, emoji="🔎", custom_id="photomaker:upscale", row=1)
     async def upscale(self, interaction: discord.Interaction, _button: ui.Button[_DoneView]) -> None:

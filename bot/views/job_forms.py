@@ -16,7 +16,7 @@ from bot.services.prompt_library import keep_prompt
 from bot.services.reports import Reports
 from bot.views.persistent import PersistentForm
 from photomaker_core.errors import SettingsError
-from storage import JobRecord, JobStore, PromptStore, ResultStore
+from storage import JobRecord, JobStore, PrivacyStore, PromptStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class JobServices:
     drawing: DrawingService
     jobs: JobService
     job_store: JobStore
-    results: ResultStore
+    privacy: PrivacyStore
     prompts: PromptStore
     reports: Reports
 

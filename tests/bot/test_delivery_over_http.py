@@ -354,3 +354,20 @@ async def test_a_photo_that_cannot_be_downloaded_is_told_and_adds_nobody(
     assert len(asked.said) == 1
     assert "Please try again" in asked.said[0]
     assert doubled_bot.rows("SELECT count(*) FROM identities") == [(1,)]
+
+
+async def test_a_message_that_could_not_be_removed_is_removed_by_the_next_click(
+    double: DiscordDouble, doubled_bot: DoubledBot
+) -> None:
+    drawn = await doubled_bot.imagine(double.ada, steps=1)
+    await doubled_bot.quiet(1)
+    assert drawn.reply is not None
+    double.faults.at("DELETE", REPLY, answer(503), times=OUTAGE - 1)
+    failed = await double.click(double.ada, drawn.reply, "Delete")
+    await until(lambda: failed.followups)
+    assert failed.followups[0].said == ["Discord did not answer me just now. Please try again."]
+    assert double.world.showing(PICTURE) == [drawn.reply]
+    await double.click(double.ada, drawn.reply, "Delete")
+    await until(lambda: doubled_bot.rows("SELECT 1 FROM jobs WHERE state = 'deleted'"))
+    assert double.world.showing(PICTURE) == []
+    assert doubled_bot.rows("SELECT picture, thumbnail, settings FROM results") == [(None, None, "{}")]

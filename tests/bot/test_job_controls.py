@@ -244,7 +244,8 @@ async def test_a_moderator_deletes_what_is_kept_of_a_picture_too(
 ) -> None:
     first = await drawn(server)
     await click(server, chief, first, "Delete")
-    assert rows(tmp_path, "SELECT * FROM results") == []
+    assert rows(tmp_path, "SELECT picture, thumbnail, settings FROM results") == [(None, None, "{}")]
+    assert rows(tmp_path, "SELECT state, request FROM jobs") == [("deleted", "{}")]
 
 
 async def test_a_picture_is_sent_as_a_direct_message(server: Server) -> None:

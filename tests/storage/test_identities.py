@@ -48,10 +48,10 @@ async def test_a_name_is_taken_once_a_member_however_it_is_written(identities: I
 
 
 async def test_a_member_finds_only_their_own(identities: IdentityStore) -> None:
-    added = await identities.add(ADA, "newton", PHOTOS, "mine")
+    await identities.add(ADA, "newton", PHOTOS, "mine")
     for refused in (
         identities.find(BOB, "newton"),
-        identities.accessible(BOB, None, added.id),
+        identities.find_accessible(BOB, None, "newton"),
         identities.rename(BOB, "newton", "stolen"),
         identities.delete(BOB, "newton"),
     ):

@@ -17,6 +17,7 @@ import storage
 from storage import (
     Database,
     DatabaseUnavailableError,
+    DrawContextStore,
     IdentityStore,
     NotFoundError,
     PhotoStore,
@@ -166,14 +167,14 @@ async def test_new_ids_are_above_all_that_anything_still_refers_to(file: Path, r
 async def test_an_upgraded_database_works_on(file: Path) -> None:
     old_database(file, "0003")
     database = await Database.open(url(file))
-    assert (await IdentityStore(database).accessible(BOB, None, 1)).name == "Newton"
+    assert (await IdentityStore(database).find_accessible(BOB, None, "newton")).id == 1
     assert await PhotoStore(database).contents(1) == [b"first", b"second"]
     assert await SharingStore(database).shares_of(1) == [Share("member", BOB)]
     await PromptStore(database).save(ADA, "hat", "another hat")
     assert [one.prompt for one in await PromptStore(database).all_of(ADA)] == ["another hat"]
     await PrivacyStore(database).forget(ADA)
     with pytest.raises(NotFoundError):
-        await IdentityStore(database).accessible(BOB, None, 1)
+        await IdentityStore(database).find_accessible(BOB, None, "newton")
     await database.close()
     assert rows(file, "SELECT id FROM jobs") == [(8,)]
     assert rows(file, "SELECT photo_id FROM id_features") == [(7,)]
@@ -212,8 +213,7 @@ async def test_the_number_of_what_was_deleted_last_is_not_given_again(database: 
     await store.delete(ADA, "newton")
     lenna = await store.add(BOB, "lenna", PHOTOS, "mine")
     assert lenna.id > newton.id
-    with pytest.raises(NotFoundError, match="does not exist any more"):
-        await store.accessible(ADA, None, newton.id)
+    assert (await DrawContextStore(database).load(ADA, None, [newton.id])).people == ((),)
 
 
 async def test_late_features_of_a_deleted_photo_attach_to_nobody(database: Database) -> None:

@@ -61,6 +61,8 @@ class Gateway:
         """False lets heartbeats go without an answer, as on a dead connection."""
         self.resumes = True
         """False forgets every session, so that each resume is told that it is invalid."""
+        self.closes_with: int | None = None
+        """The code with which whoever identifies is turned away."""
         self.met: list[str] = []
         self.is_ready = asyncio.Event()
         """Set while the bot is connected and knows its servers."""
@@ -112,6 +114,8 @@ class Gateway:
                     await connection.send(HEARTBEAT_ACK)
                 elif message["op"] in (IDENTIFY, RESUME) and message["d"]["token"] != self._token:
                     await socket.close(code=AUTHENTICATION_FAILED)
+                elif message["op"] == IDENTIFY and self.closes_with is not None:
+                    await socket.close(code=self.closes_with)
                 elif message["op"] == IDENTIFY:
                     session = await self._identify(connection)
                 elif message["op"] == RESUME:
