@@ -93,10 +93,6 @@ async def killable(tmp_path: Path) -> AsyncIterator[tuple[DiscordDouble, Killabl
     await double.stop()
 
 
-async def at_rest(folder: Path) -> None:
-    await until(lambda: not rows(folder, NOT_AT_REST))
-
-
 @pytest.mark.timeout(180 + 10 * KILLS)
 async def test_who_was_told_that_their_picture_comes_gets_it_once(
     killable: tuple[DiscordDouble, KillableBot], tmp_path: Path
@@ -105,10 +101,10 @@ async def test_who_was_told_that_their_picture_comes_gets_it_once(
     rng = random.Random(SEED)
     crowd = Crowd(double, rng)
     await bot.start()
-    await double.gateway.is_ready.wait()
-    await crowd.arrive()
+    await bot.until(double.gateway.is_ready.wait())
+    await bot.until(crowd.arrive())
     await crowd.draw()
-    await until(lambda: rows(tmp_path, "SELECT 1 FROM jobs"))
+    await bot.until(until(lambda: rows(tmp_path, "SELECT 1 FROM jobs")))
     double.faults.often(FAULTS, SEED, reset(), reset(late=True), cut(), answer(503), answer(503, late=True))
     for _ in range(KILLS):
         await asyncio.sleep(rng.uniform(0.0, 1.5))
@@ -119,13 +115,13 @@ async def test_who_was_told_that_their_picture_comes_gets_it_once(
         double.gateway.is_ready.clear()
         await bot.start()
         if rng.random() < 0.8:
-            await double.gateway.is_ready.wait()
+            await bot.until(double.gateway.is_ready.wait())
         for _ in range(rng.randint(1, MEMBERS)):
             await crowd.act()
             await asyncio.sleep(rng.uniform(0.0, 0.2))
     double.faults.clear()
-    await double.gateway.is_ready.wait()
-    await at_rest(tmp_path)
+    await bot.until(double.gateway.is_ready.wait())
+    await bot.until(until(lambda: not rows(tmp_path, NOT_AT_REST)))
     await bot.kill()
     check_jobs(double, crowd, tmp_path)
     identities = rows(tmp_path, IDENTITIES)

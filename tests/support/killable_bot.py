@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable
 from pathlib import Path
 
 from tests.support.discord_double import TOKEN, connecting_to
@@ -22,6 +23,7 @@ class KillableBot:
     def __init__(self, process: Process, log: Path) -> None:
         self._process, self.log = process, log
         self._pid = 0
+        self._ending: asyncio.Task[str]
 
     @classmethod
     async def prepare(cls, folder: Path, api_url: str, gateway_url: str) -> KillableBot:
@@ -30,7 +32,8 @@ class KillableBot:
         ours = {"DISCORD_TOKEN": TOKEN, "DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'bot.db'}"}
         limits = dict.fromkeys(("MAX_OPEN_JOBS", "MAX_PICTURES_A_DAY", "MAX_SERVER_OPEN_JOBS"), "0")
         limits |= {"MAX_SERVER_PICTURES_A_DAY": "0", "MAX_UPLOADS_AN_HOUR": "0", "MAX_IDENTITIES": "10000"}
-        environment = os.environ | ours | limits | {"OMP_NUM_THREADS": "1"}
+        others = {name: value for name, value in os.environ.items() if not name.startswith(("DISCORD_", "PHOTOMAKER_"))}
+        environment = others | ours | limits | {"OMP_NUM_THREADS": "1"}
         with (folder / "log.txt").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=log, env=environment
@@ -47,20 +50,22 @@ class KillableBot:
         assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
         self._pid = int(await self._line())
+        self._ending = asyncio.create_task(self._line())
 
-    async def send(self, number: signal.Signals) -> int:
-        """Send it a signal, and wait for its end; returns the exit status as ``wait`` gives it."""
-        os.kill(self._pid, number)
-        return await self.ended()
-
-    async def ended(self) -> int:
-        status = int(await self._line())
-        self._pid = 0
-        return status
+    async def until(self, waiting: Awaitable[object]) -> None:
+        """Wait for something that happens while the bot lives; fails where the bot ends first."""
+        task = asyncio.ensure_future(waiting)
+        await asyncio.wait([task, self._ending], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            raise AssertionError(f"the bot has ended:\n{self.log.read_text()[-2000:]}")
+        task.result()
 
     async def kill(self) -> None:
         if self._pid:
-            assert await self.send(signal.SIGKILL) == signal.SIGKILL, "it had ended before"
+            os.kill(self._pid, signal.SIGKILL)
+            assert int(await self._ending) == signal.SIGKILL, f"it had ended before:\n{self.log.read_text()[-2000:]}"
+            self._pid = 0
 
     async def end(self) -> None:
         """Kill the bot, and the process that it is forked from."""
