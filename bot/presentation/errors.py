@@ -34,7 +34,9 @@ def sentence_for(error: BaseException, doing: str) -> str:
         return gettext("You may not use this command here.")
     if _is_of_connection(error):
         log.warning("%s: Discord did not answer: %s", doing, error)
-        return gettext("Discord did not answer me just now. Please try again.")
+        return gettext(
+            "Discord did not answer me just now. Please look whether it worked, and try again if it did not."
+        )
     reference = secrets.token_hex(4)
     log.error("%s failed [%s]", doing, reference, exc_info=error)
     return gettext(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from bot.services.delivery import Next, retry_after_s, what_next
 from photomaker_core.loading.photomaker import PhotoMaker
 from storage import JobStore
 from tests.support import uploads
-from tests.support.faults import Fault, Faults, answer
+from tests.support.faults import Faults, answer
 from tests.support.server import Server, rows, settings, until
 
 REPLY = "/webhooks/*/messages/*"
@@ -250,25 +249,6 @@ def test_the_wait_that_discord_asks_for_is_read() -> None:
     assert retry_after_s(http_error(429, headers={"Retry-After": "7"})) == 7
     assert retry_after_s(http_error(429, headers={"Retry-After": "soon"})) == 0
     assert retry_after_s(ConnectionResetError()) == 0
-
-
-async def test_the_wait_that_discord_asks_for_is_kept(
-    server: Server, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await server.add(server.ada, "newton")
-    waits: list[float] = []
-
-    def noted(error: Exception) -> float:
-        waits.append(retry_after_s(error))
-        return waits[-1]
-
-    monkeypatch.setattr(delivery, "retry_after_s", noted)
-    faults.at("PATCH", REPLY, Fault("limited", discord.RateLimited(0.3)), saying=PICTURE)
-    started = asyncio.get_running_loop().time()
-    await draw(server)
-    assert asyncio.get_running_loop().time() - started >= 0.3
-    assert waits == [0.3]
-    assert_delivered_once(server, tmp_path, "limited")
 
 
 async def test_a_message_is_sent_with_a_nonce_that_discord_enforces(

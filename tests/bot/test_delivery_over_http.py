@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 
@@ -32,6 +33,7 @@ REPLY = "/webhooks/*/messages/*"
 CALLBACK = "/interactions/*/callback"
 PICTURE = "picture-"
 """What a request holds that delivers."""
+UNANSWERED = "Discord did not answer me just now. Please look whether it worked, and try again if it did not."
 BAR = "▱"
 """What a request holds that shows progress."""
 
@@ -112,6 +114,18 @@ async def test_a_fault_of_the_moment_costs_nobody_their_picture(
     faults = [*ONCE, limited(0.02, is_global=True), answer(500), slow(0.05)]
     await after_each(doubled_bot, faults, order, in_the_reply)
     assert submitted == [*range(1, len(faults) + 1)]
+
+
+async def test_the_wait_that_discord_asks_for_is_kept(
+    double: DiscordDouble, doubled_bot: DoubledBot, discord_waits: list[float]
+) -> None:
+    double.faults.at("PATCH", REPLY, limited(7.5), saying=PICTURE)
+    double.faults.at("PATCH", REPLY, limited(0.3, from_cloudflare=True), saying=PICTURE)
+    started_s = asyncio.get_running_loop().time()
+    await doubled_bot.imagine(double.ada, steps=1)
+    await doubled_bot.quiet(1)
+    assert 7.5 in discord_waits
+    assert asyncio.get_running_loop().time() - started_s >= 0.3
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["unheard", "heard"])
@@ -326,10 +340,34 @@ async def test_a_command_whose_answer_is_not_acknowledged_accepts_nothing_and_sa
         double.faults.at("POST", CALLBACK, fault)
         asked = await doubled_bot.imagine(double.ada, steps=1)
         await until(lambda asked=asked: asked.said)
-        assert asked.said == ["Discord did not answer me just now. Please try again."], fault.name
+        assert asked.said == [UNANSWERED], fault.name
         assert asked.reply is not None
         assert asked.reply.components == []
     assert doubled_bot.rows("SELECT count(*) FROM jobs") == [(0,)]
+
+
+async def test_a_click_whose_answer_is_not_acknowledged_accepts_nothing_and_says_so(
+    double: DiscordDouble, doubled_bot: DoubledBot
+) -> None:
+    drawn = await doubled_bot.imagine(double.ada, steps=1)
+    await doubled_bot.quiet(1)
+    assert drawn.reply is not None
+    for fault in (reset(), reset(late=True)):
+        double.faults.at("POST", CALLBACK, fault)
+        clicked = await double.click(double.ada, drawn.reply, "Again")
+        await until(lambda clicked=clicked: clicked.said)
+        assert clicked.said == [UNANSWERED], fault.name
+    assert doubled_bot.rows("SELECT count(*) FROM jobs") == [(1,)]
+
+
+async def test_what_was_done_is_not_denied_where_the_word_of_it_is_lost(
+    double: DiscordDouble, doubled_bot: DoubledBot
+) -> None:
+    double.faults.at("PATCH", REPLY, cut(), saying="Added")
+    photo = ("photo.jpg", uploads.photo(1))
+    asked = await double.slash(double.bob, "identity add", name="lenna", consent=FICTION, photo1=photo)
+    await until(lambda: UNANSWERED in asked.said)
+    assert doubled_bot.rows("SELECT name FROM identities WHERE owner_id = ?", double.bob.id) == [("lenna",)]
 
 
 async def test_a_command_that_is_answered_too_late_accepts_nothing(
@@ -365,7 +403,7 @@ async def test_a_message_that_could_not_be_removed_is_removed_by_the_next_click(
     double.faults.at("DELETE", REPLY, answer(503), times=OUTAGE - 1)
     failed = await double.click(double.ada, drawn.reply, "Delete")
     await until(lambda: failed.followups)
-    assert failed.followups[0].said == ["Discord did not answer me just now. Please try again."]
+    assert failed.followups[0].said == [UNANSWERED]
     assert double.world.showing(PICTURE) == [drawn.reply]
     await double.click(double.ada, drawn.reply, "Delete")
     await until(lambda: doubled_bot.rows("SELECT 1 FROM jobs WHERE state = 'deleted'"))
