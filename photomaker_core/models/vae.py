@@ -29,13 +29,13 @@ def decode_in_parts(vae: AutoencoderKL, latents: Tensor) -> Decoding:
     """Latents [B, C, h, w] as the UNet leaves them to pixels [B, 3, H, W] in 0..1, pausing after each part.
 
     A tiled or offloaded VAE is decoded in one part: its own code decides where its weights and tiles are. A VAE that
-    overflows in half precision runs in float32 from then on. Raises :class:`DrawingError` for latents that are not
-    finite, and where float32 overflows too.
+    overflows in half precision, or gives one colour, runs in float32 from then on. Raises :class:`DrawingError` for
+    latents that are not finite, and where float32 overflows too.
     """
     if not latents.isfinite().all():
         raise broken_picture()
     pixels = yield from _decode(vae, latents)
-    if not pixels.isfinite().all() and _can_take_float32(vae):
+    if _can_take_float32(vae) and not _has_contents(pixels):
         log.warning("the VAE overflows in %s; from now on it runs in float32", vae.dtype)
         vae.to(torch.float32)
         pixels = yield from _decode(vae, latents)
@@ -82,6 +82,13 @@ def upcast_where_asked(vae: Any) -> None:
 def _mean_latents(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     mean: Tensor = vae.encode(pixels.to(vae.dtype), return_dict=False)[0].mode()
     return mean.float()
+
+
+def _has_contents(pixels: Tensor) -> bool:
+    """True for finite numbers of which, in each picture of a batch, some differ where they can be seen."""
+    low, high = pixels.float().flatten(1).aminmax(dim=1)
+    is_finite = low.isfinite() & high.isfinite()
+    return bool((is_finite & (low.clamp(-1, 1) < high.clamp(-1, 1))).all())
 
 
 def _can_take_float32(vae: Any) -> bool:

@@ -183,6 +183,11 @@ class Generation:
         return self.steps_done >= len(self.scheduler.timesteps)
 
     @property
+    def is_finite(self) -> bool:
+        """False where the latents hold numbers that are none; waits for the device."""
+        return bool(self.latents.isfinite().all())
+
+    @property
     def needs_negative(self) -> bool:
         """True where the next step computes the negative branch: as the first that is guided, where the identity is
         merged in, and every so many steps."""

@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from photomaker_core.conditioning.stacking import Conditioning
-from photomaker_core.errors import DrawingError
+from photomaker_core.memory.device_faults import free_memory_after, is_out_of_memory, no_room, require_device
 from photomaker_core.models.lora_layers import LoraWeights
-from photomaker_core.models.vae import Decoding, decode_in_tiles
+from photomaker_core.models.vae import Decoding, broken_picture, decode_in_tiles
 from photomaker_core.sampling.generation import Generation, GenerationSettings, Img2ImgInit, steps_anew
 from photomaker_core.sampling.regions import Regions
 from photomaker_core.sampling.step_engine import StepEngine
@@ -195,7 +194,10 @@ class Runner:
             self._end(job, Failed(error))
 
     def tick(self) -> None:
-        """One denoising step for one batch, then decoding for about as long as the step took."""
+        """One denoising step for one batch, then decoding for about as long as the step took.
+
+        Raises :class:`~photomaker_core.memory.device_faults.DeviceLostError`; no job can be drawn any more then.
+        """
         started_s = self._clock()
         batch = [picture for picture in self._queue.next_batch(self._limit) if self._begin(picture)]
         batch = [picture for picture in batch if picture in self._queue]
@@ -207,7 +209,7 @@ class Runner:
         for job in dict.fromkeys(picture.job for picture in batch):
             self._tell(job)
         if self._decoding:
-            self._engine.synchronize()
+            self._synchronize()
         self._decode(until_s=2 * self._clock() - started_s)
         if self.is_idle:
             self._limit = self._max_batch
@@ -221,15 +223,24 @@ class Runner:
             return False
         try:
             if drawing.prepare is not None:
-                drawing = job.drawing = replace(drawing.prepare(drawing), prepare=None)
-            conditioning = self._conditioning(job, picture.settings.style_loras)
-            picture.generation = self._engine.begin(
-                conditioning, picture.settings, start=drawing.start, regions=picture.regions
-            )
+                job.drawing = replace(drawing.prepare(drawing), prepare=None)
+            try:
+                picture.generation = self._generation(picture)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning("job %d ran out of memory as it began; trying again: %s", drawing.job_id, error)
+                self._make_room(error)
+                picture.generation = self._generation(picture)
         except Exception as error:
-            self._end(job, Failed(error))
+            self._fail(job, error)
             return False
         return True
+
+    def _generation(self, picture: _Picture) -> Generation:
+        drawing, settings = picture.job.drawing, picture.settings
+        conditioning = self._conditioning(picture.job, settings.style_loras)
+        return self._engine.begin(conditioning, settings, start=drawing.start, regions=picture.regions)
 
     def _conditioning(self, job: _Job, style_loras: LoraWeights) -> Conditioning:
         """The job's embeddings under the LoRAs of one of its pictures; the first of them starts the job."""
@@ -252,10 +263,10 @@ class Runner:
         except Exception as error:
             left = [picture for picture in batch if picture.steps_done == todo[picture]]
             if is_out_of_memory(error):
-                _free_cached_memory()
+                free_memory_after(error)
                 self._limit = max(1, len(batch) // 2)
             if len(left) == 1:
-                self._end(left[0].job, Failed(error))
+                self._fail(left[0].job, error)
             elif left:
                 log.warning("a step of %d pictures failed (%s); trying halves", len(left), error)
                 half = len(left) // 2
@@ -276,16 +287,30 @@ class Runner:
                 self._decoding.popleft()
                 self._decode_again(picture, error)
 
+    def _synchronize(self) -> None:
+        """Wait for the device; what has failed on it since the last wait may come up here."""
+        try:
+            self._engine.synchronize()
+        except Exception as error:
+            require_device(self._engine.model.base.hardware.device, error)
+            raise
+
     def _decode_again(self, picture: _Picture, error: Exception) -> None:
         """Decode in tiles where memory was short, which differs in the last bits; any other error ends the job."""
         vae = self._engine.model.base.vae
         if is_out_of_memory(error) and not vae.use_tiling and picture.generation is not None:
-            log.warning("decoding ran out of memory; from now on it is done in tiles")
-            _free_cached_memory()
-            decode_in_tiles(vae)
+            self._make_room(error)
             self._decoding.appendleft((picture, self._engine.decoding(picture.generation.latents)))
         else:
-            self._end(picture.job, Failed(error))
+            self._fail(picture.job, error)
+
+    def _make_room(self, error: BaseException) -> None:
+        """Free what a failure holds, and let the VAE work in tiles from now on."""
+        free_memory_after(error)
+        vae = self._engine.model.base.vae
+        if not vae.use_tiling:
+            log.warning("memory ran out; from now on pictures are encoded and decoded in tiles")
+            decode_in_tiles(vae)
 
     def _conclude(self, picture: _Picture, pixels: Tensor) -> None:
         job = picture.job
@@ -293,8 +318,8 @@ class Runner:
         picture.regions = picture.generation.regions
         try:
             picture.decoded = self._engine.picture(picture.generation, pixels)
-        except DrawingError as error:
-            self._end(job, Failed(error))
+        except Exception as error:
+            self._fail(job, error)
             return
         pictures = [picture.decoded for picture in job.pictures]
         done = [picture for picture in pictures if picture is not None]
@@ -306,19 +331,38 @@ class Runner:
             return
         step = sum(picture.steps_done for picture in job.pictures)
         steps = sum(picture.steps for picture in job.pictures)
-        job.publish(Progress(step, steps, self._previews(job)))
+        previews: list[Image.Image] = []
+        now = self._clock()
+        if self._preview_every_s and now - job.previewed_at_s >= self._preview_every_s:
+            job.previewed_at_s = now
+            try:
+                if not all(one.generation.is_finite for one in job.pictures if one.generation is not None):
+                    raise broken_picture()
+            except Exception as error:
+                self._fail(job, error)
+                return
+            previews = self._previews(job)
+        job.publish(Progress(step, steps, previews))
 
     def _previews(self, job: _Job) -> list[Image.Image]:
-        now = self._clock()
-        if not self._preview_every_s or not job.has_previews or now - job.previewed_at_s < self._preview_every_s:
+        if not job.has_previews:
             return []
-        job.previewed_at_s = now
         try:
             return [self._engine.preview(one.generation) for one in job.pictures if one.generation is not None]
-        except Exception:
+        except Exception as error:
+            require_device(self._engine.model.base.hardware.device, error)
             log.exception("previews of job %d cannot be made; it is drawn without", job.drawing.job_id)
             job.has_previews = False
             return []
+
+    def _fail(self, job: _Job, error: Exception) -> None:
+        """End a job by an error, unless that ends them all."""
+        require_device(self._engine.model.base.hardware.device, error)
+        if is_out_of_memory(error):
+            log.error("job %d found no room", job.drawing.job_id, exc_info=error)
+            free_memory_after(error)
+            error = no_room()
+        self._end(job, Failed(error))
 
     def _end(self, job: _Job, event: Event) -> None:
         """Forget a job, wherever its pictures are, and tell it so."""
@@ -328,18 +372,3 @@ class Runner:
             self._queue.remove(picture)
         self._decoding = deque(entry for entry in self._decoding if entry[0].job is not job)
         job.publish(event)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True where torch ran out of memory, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY_SIGNS)
-    )
-
-
-_OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory")
-
-
-def _free_cached_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
