@@ -43,7 +43,9 @@ from bot.views.identity_forms import SaveAsIdentity
 from bot.views.identity_pages import IdentityPageButton
 from bot.views.job_controls import done_controls, listening_views, running_controls
 from bot.views.job_forms import JobServices
+from bot.workers.gpu_process import GpuProcess
 from bot.workers.gpu_thread import GpuThread
+from bot.workers.model_worker import LoadedModel, ModelWorker
 from photomaker_core.errors import UserError
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.schedulers import scheduler_for_distilled
@@ -90,7 +92,9 @@ class PhotoMakerBot(commands.Bot):
             if settings.photomaker_turbo_lora
             else None,
         )
-        self.gpu = GpuThread(load or model_loader(settings, compiled=settings.photomaker_compiled), settings.max_batch)
+        worker = GpuProcess if settings.photomaker_worker == "process" else GpuThread
+        load = load or model_loader(settings, compiled=settings.photomaker_compiled)
+        self.gpu: ModelWorker = worker(load, settings.max_batch)
         self.database: Database
         self.identities: IdentityService
         self.jobs: JobService
@@ -171,7 +175,7 @@ class PhotoMakerBot(commands.Bot):
         ):
             await self.add_cog(cog)
 
-    def _on_loaded(self, _loaded: Future[PhotoMaker]) -> None:
+    def _on_loaded(self, _loaded: Future[LoadedModel]) -> None:
         if not self.is_closed():
             self.loop.call_soon_threadsafe(self._start_resuming)
 
@@ -185,8 +189,8 @@ class PhotoMakerBot(commands.Bot):
             log.info(
                 "PhotoMaker %s is ready on %s, memory plan %s",
                 model.version.upper(),
-                model.base.hardware.device,
-                model.plan.name,
+                model.device,
+                model.plan,
             )
         else:
             trace = None if isinstance(error, UserError) else error

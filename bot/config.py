@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     photomaker_compiled: Path | None = None
     photomaker_memory_plan: str = AUTOMATIC_PLAN
     photomaker_prompt_chunks: int = Field(default=DEFAULT_MAX_CHUNKS, ge=1, le=LARGEST_MAX_CHUNKS)
+    photomaker_worker: Literal["thread", "process"] = "thread"
     default_steps: int = Field(default=30, ge=1, le=100)
     default_guidance: float = Field(default=5.0, ge=0, le=20)
     max_steps: int = Field(default=100, ge=1, le=1000)
@@ -103,6 +105,13 @@ class Settings(BaseSettings):
             # The reason would quote a part of a password that holds a slash or a colon.
             raise ValueError("its address is no address; write @ : / in a password as %40 %3A %2F") from None
         return url
+
+    @field_validator("photomaker_worker")
+    @classmethod
+    def _possible_worker(cls, worker: str) -> str:
+        if worker == "process" and sys.platform == "win32":
+            raise ValueError("a process needs Linux or macOS; write thread")
+        return worker
 
     @field_validator("photomaker_memory_plan")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,13 +14,12 @@ from torch import Tensor
 from bot.domain.draw_request import WeightedIdentity
 from bot.domain.identity_names import checked_name
 from bot.services.upload_allowance import UploadAllowance
-from bot.workers.gpu_thread import GpuThread
+from bot.workers.model_worker import ModelWorker
 from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.errors import PhotoError
 from photomaker_core.images.decoding_pool import photo_pool
-from photomaker_core.images.photo_decoding import load_photo
 from photomaker_core.images.photo_quality import PhotoReport
-from photomaker_core.sampling.step_engine import StepEngine
+from photomaker_core.serving.photo_encoding import encode_stored_photos
 from storage import IdentityInfo, IdentityStore, NewPhoto, NotFoundError, PhotoStore, PreferenceStore
 
 MAX_MIXED_PHOTOS = 8
@@ -50,7 +50,7 @@ class IdentityService:
         store: IdentityStore,
         photos: PhotoStore,
         preferences: PreferenceStore,
-        gpu: GpuThread,
+        gpu: ModelWorker,
         uploads: UploadAllowance,
     ) -> None:
         self.store, self.preferences, self.uploads = store, preferences, uploads
@@ -90,7 +90,7 @@ class IdentityService:
     async def _encoded(self, photos: Sequence[bytes]) -> list[NewPhoto]:
         """Photos with their features, to be stored together."""
         model = await asyncio.wrap_future(self._gpu.loaded)
-        encoded = await asyncio.wrap_future(self._gpu.call(lambda engine: _encode(engine, photos)))
+        encoded = await self._features_of(photos)
         return [
             NewPhoto(photo, {model.fingerprint: _to_bytes(features)})
             for photo, features in zip(photos, encoded, strict=True)
@@ -110,7 +110,7 @@ class IdentityService:
         model = await asyncio.wrap_future(self._gpu.loaded)
         ids = [one.identity_id for one in people]
         stored = await self._photos.features(user_id, guild_id, ids, model.fingerprint)
-        shape = (model.id_encoder.tokens_per_photo, model.id_encoder.width)
+        shape = (model.tokens_per_photo, model.feature_width)
         known = {
             one.photo_id: _from_bytes(one.content, shape)
             for photos in stored
@@ -129,14 +129,14 @@ class IdentityService:
         """Features of stored photos, computed and kept; photos that were removed in the meantime are left out."""
         contents = await self._photos.contents_by_id(photo_ids)
         photos = list(contents.values())
-        encoded = await asyncio.wrap_future(self._gpu.call(lambda engine: _encode(engine, photos)))
+        encoded = await self._features_of(photos)
         computed = dict(zip(contents, encoded, strict=True))
         await self._photos.keep_features(fingerprint, {key: _to_bytes(one) for key, one in computed.items()})
         return computed
 
-
-def _encode(engine: StepEngine, photos: Sequence[bytes]) -> list[Tensor]:
-    return list(engine.model.encode_photos([load_photo(photo) for photo in photos]))
+    async def _features_of(self, photos: Sequence[bytes]) -> Tensor:
+        """The features [N, T, D] of photos, computed between two steps."""
+        return await asyncio.wrap_future(self._gpu.call(partial(encode_stored_photos, photos=photos)))
 
 
 def _to_bytes(features: Tensor) -> bytes:

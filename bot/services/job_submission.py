@@ -17,7 +17,7 @@ from bot.domain.places import regions_of
 from bot.services.draw_contexts import DrawContextService
 from bot.services.identities import IdentityService
 from bot.services.open_jobs import OpenJob
-from bot.workers.gpu_thread import GpuThread
+from bot.workers.model_worker import ModelWorker
 from photomaker_core.images.photo_decoding import load_photo
 from photomaker_core.sampling.generation import Img2ImgInit
 from photomaker_core.serving.runner import ImageJob, Publish
@@ -44,7 +44,7 @@ class JobSubmission:
         store: JobStore,
         identities: IdentityService,
         contexts: DrawContextService,
-        gpu: GpuThread,
+        gpu: ModelWorker,
         on_loop: Callable[[Callable[[], object]], None],
     ) -> None:
         self._store, self._identities, self._contexts = store, identities, contexts
@@ -68,16 +68,16 @@ class JobSubmission:
             prompt,
             negative,
             features,
-            request.settings(model.base.side_px),
+            request.settings(model.side_px),
             record.user_id,
             request.weight,
             regions=regions_of(request),
-            prepare=lambda drawing: replace(drawing, start=self._begin_from_gpu_thread(job)),
+            prepare=lambda drawing: replace(drawing, start=self._begin_from_worker(job)),
         )
         if not job.is_ending:
             self._gpu.submit(drawing, publish)
 
-    def _begin_from_gpu_thread(self, job: OpenJob) -> Img2ImgInit | None:
+    def _begin_from_worker(self, job: OpenJob) -> Img2ImgInit | None:
         """Ask the event loop to begin a job, and wait for its answer; raises what stands in the way."""
         answer: Future[Img2ImgInit | None] = Future()
         self._on_loop(lambda: self._start_beginning(job, answer))

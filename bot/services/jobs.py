@@ -1,9 +1,10 @@
 """The life of a job: ``queued -> running -> drawn -> delivered``, or ``failed``, or ``cancelled``.
 
 - ``queued``: its row is there, written in the transaction that counted the member's jobs; only then is the member told.
-- ``running``: its drawing has begun. That is asked of the event loop by the GPU thread, right before it begins: may the
+- ``running``: its drawing has begun. That is asked of the event loop by the worker, right before it begins: may the
   member still draw these people, and what picture does it start from? Each beginning counts as an attempt; a job that
-  was begun three times and never ended has stopped the process, and is not tried again.
+  was begun three times and never ended has stopped the process, and is not tried again. (A worker in a process of its
+  own begins a job again where that process has ended, and has its own rule for those that end it.)
 - ``drawn``: its encoded pictures lie in the database, written in the transaction that ended the drawing.
 - ``delivered``: the member has them, and the pictures are erased unless they are to be kept.
 - ``failed``, ``cancelled``: it ended without pictures, with a sentence for the member.
@@ -41,7 +42,7 @@ from bot.services.identities import IdentityService
 from bot.services.job_messages import CONNECTION_ERRORS, JobMessages
 from bot.services.job_submission import JobSubmission, NotOpenError
 from bot.services.open_jobs import JobView, OpenJob, OpenJobs
-from bot.workers.gpu_thread import GpuThread, WorkerError
+from bot.workers.model_worker import ModelWorker, WorkerError
 from photomaker_core.errors import UserError
 from photomaker_core.provenance.marking import Marking
 from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, Progress, Started
@@ -73,7 +74,7 @@ class JobService:
         self,
         client: discord.Client,
         store: JobStore,
-        gpu: GpuThread,
+        gpu: ModelWorker,
         identities: IdentityService,
         contexts: DrawContextService,
         controls: Controls,
@@ -141,6 +142,8 @@ class JobService:
             job = OpenJob(record, request, time.monotonic())
             self._open.add(job)
         content = messages.waiting(place.jobs_before, place.expected_s)
+        if self._gpu.is_starting_again:
+            content = f"{content}\n{gettext(_STUCK)}"
         job.edit = self._loop.create_task(self._tell_accepted(interaction, job, content))
         self._spawn(self._submit(job))
         await asyncio.wait([job.edit])
@@ -305,11 +308,13 @@ class JobService:
         )
 
     def _tell_trouble(self, trouble: WorkerError | None) -> None:
-        """Tell every open job that the GPU thread hangs or has died; the rows stay open for the next start."""
+        """Tell every open job that drawing has stopped, or where it is now that it goes on; the rows stay open."""
+        if trouble is None:
+            self._open.tell_places()
+            return
         for job in self._open:
-            if trouble is not None:
-                with speaking(job.request.language):
-                    self._open.tell(job, gettext(_STUCK))
+            with speaking(job.request.language):
+                self._open.tell(job, gettext(_STUCK))
 
     def _on_loop(self, work: Callable[[], object]) -> None:
         """Call ``work`` on the event loop, from another thread; does nothing when the loop has ended."""

@@ -146,8 +146,8 @@ class OpenJobs:
         ]
 
     def start(self, job: OpenJob, started: Started) -> None:
-        """Note that a job is being drawn, and what of its request found no room."""
-        job.started, job.started_at_s = started, time.monotonic()
+        """Note that a job is being drawn, from its first step on, and what of its request found no room."""
+        job.started, job.started_at_s, job.steps_done = started, time.monotonic(), 0
         self.throughput.begin(time.perf_counter())
 
     def show_progress(self, job: OpenJob, progress: Progress) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image
 
 from bot.presentation.image_files import encode_thumbnails
-from bot.workers.gpu_thread import GpuThread
+from bot.workers.model_worker import ModelWorker
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
 from photomaker_core.presets.styles import STYLES
 from photomaker_core.sampling.generation import GenerationSettings
@@ -24,7 +24,7 @@ _WEIGHT: Final = 0.25
 class StyleSamples:
     """Draws a text-only picture in every style when first asked, and keeps the pictures until the bot ends."""
 
-    def __init__(self, gpu: GpuThread, steps: int, guidance: float) -> None:
+    def __init__(self, gpu: ModelWorker, steps: int, guidance: float) -> None:
         self._gpu, self._steps, self._guidance = gpu, steps, guidance
         self._drawing: asyncio.Task[dict[str, bytes]] | None = None
 
@@ -40,7 +40,7 @@ class StyleSamples:
 
     async def _draw(self) -> dict[str, bytes]:
         model = await asyncio.wrap_future(self._gpu.loaded)
-        width, height = aspect_named(DEFAULT_ASPECT).size_for(model.base.side_px)
+        width, height = aspect_named(DEFAULT_ASPECT).size_for(model.side_px)
         settings = GenerationSettings(width, height, self._steps, guidance_scale=self._guidance, seed=_SEED)
         pictures = await asyncio.gather(
             *(self._drawn(-number, name, settings) for number, name in enumerate(STYLES, start=1))

@@ -2,7 +2,7 @@
 
 It loads the model, then loops: take what was submitted, let the runner take one step. A second thread watches it: when
 a step hangs, or the thread has died, whoever waits gets a :class:`WorkerError`, and nobody waits for it any more.
-Called by the job services and, for ID features, by the identity service.
+It runs in the bot's process, or in one of its own (:mod:`bot.workers.gpu_process`), which can be started again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Final, TypeVar
 
+from bot.workers.model_worker import DIED, HANGS, LoadedModel, WorkerError
 from bot.workers.watchdog import Watchdog
-from photomaker_core.errors import UserError
 from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.memory.device_faults import DeviceLostError
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.runner import Failed, ImageJob, Publish, Runner
 
@@ -30,27 +31,28 @@ Work = Callable[[StepEngine, Runner], None]
 STOP_PATIENCE_S: Final = 15.0
 
 
-class WorkerError(UserError):
-    """The GPU thread hangs or has died. Drawing goes on when the bot is restarted, or the step ends after all."""
-
-
-HANGS: Final = "Drawing is stuck on my side. My operator has to look after me; please try again later."
-DIED: Final = "Drawing has broken down on my side. My operator has to restart me; please try again later."
+_ADVICE: Final = "with PHOTOMAKER_WORKER=process it would be started again"
 
 
 class GpuThread:
-    """Owns the model from :meth:`start` to :meth:`stop`; its public methods may be called from any thread.
+    """A :class:`~bot.workers.model_worker.ModelWorker` in a thread of this process.
 
-    ``trouble`` is there while the thread hangs, and for good once it has died. ``on_trouble`` is called with it when
-    that begins, and with ``None`` when a hanging step has ended after all; it may be called in any thread.
+    ``trouble`` is there while the thread hangs, and for good once it has died; ``advice`` is logged then.
     """
 
-    def __init__(self, load: Callable[[], PhotoMaker], max_batch: int, watchdog: Watchdog | None = None) -> None:
-        self.loaded: Future[PhotoMaker] = Future()
+    def __init__(
+        self,
+        load: Callable[[], PhotoMaker],
+        max_batch: int,
+        watchdog: Watchdog | None = None,
+        *,
+        advice: str = _ADVICE,
+    ) -> None:
+        self.loaded: Future[LoadedModel] = Future()
         self.trouble: WorkerError | None = None
         self.on_trouble: Callable[[WorkerError | None], None] = lambda _trouble: None
         self._load, self._max_batch = load, max_batch
-        self._watchdog = watchdog or Watchdog()
+        self._watchdog, self._advice = watchdog or Watchdog(), advice
         self._inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._calls: set[Future[Any]] = set()
         self._lock = threading.Lock()
@@ -67,6 +69,10 @@ class GpuThread:
     @property
     def is_running(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def is_starting_again(self) -> bool:
+        return False
 
     def stop(self) -> None:
         """Stop after the current step and wait for it, unless it hangs. Unfinished drawings get no further event.
@@ -92,11 +98,9 @@ class GpuThread:
         publish(Failed(WorkerError(DIED)))
 
     def cancel(self, job_id: int) -> None:
-        """End a drawing within one step; does nothing when it has ended already."""
         self._inbox.put(lambda _engine, runner: runner.cancel(job_id))
 
     def call(self, work: Callable[[StepEngine], T]) -> Future[T]:
-        """Run short ``work`` with the engine between two steps; fails with :class:`WorkerError` in trouble."""
         future: Future[T] = Future()
 
         def answer(engine: StepEngine, _runner: Runner) -> None:
@@ -105,7 +109,9 @@ class GpuThread:
             try:
                 result = work(engine)
             except Exception as error:
-                _fail(future, error)
+                _fail(future, WorkerError(DIED) if isinstance(error, DeviceLostError) else error)
+                if isinstance(error, DeviceLostError):
+                    raise
             else:
                 with contextlib.suppress(InvalidStateError):
                     future.set_result(result)
@@ -133,20 +139,22 @@ class GpuThread:
         except BaseException as error:
             self.loaded.set_exception(error if isinstance(error, Exception) else WorkerError(DIED))
             return
-        self.loaded.set_result(model)
+        self.loaded.set_result(LoadedModel.of(model))
         try:
             while not self._stopping.is_set():
                 self._take_inbox(engine, runner)
                 if not runner.is_idle and not self._stopping.is_set():
                     self._tick(runner)
         except BaseException:
-            log.critical("the GPU thread has died", exc_info=True)
+            log.critical("the GPU thread has died; %s", self._advice, exc_info=True)
             self._die(engine, runner)
 
     def _tick(self, runner: Runner) -> None:
         with self._watchdog.watching():
             try:
                 runner.tick()
+            except DeviceLostError:
+                raise
             except Exception as error:
                 log.exception("a step failed outside every job; all jobs end")
                 runner.abort(error)
@@ -163,6 +171,8 @@ class GpuThread:
             try:
                 with self._watchdog.watching(is_measured=False):
                     item(engine, runner)
+            except DeviceLostError:
+                raise
             except Exception:
                 log.exception("the GPU thread could not do what it was asked to")
 
@@ -184,8 +194,9 @@ class GpuThread:
                 return
             if self._watchdog.is_overdue and self.trouble is None:
                 log.critical(
-                    "a step has taken more than %.0f s and seems to hang at:\n%s",
+                    "a step has taken more than %.0f s and seems to hang; %s. It is at:\n%s",
                     self._watchdog.limit_s,
+                    self._advice,
                     self._stack(),
                 )
                 self._set_trouble(WorkerError(HANGS))

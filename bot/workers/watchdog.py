@@ -43,6 +43,16 @@ class Watchdog:
             if is_measured:
                 self._seconds.append(self._clock() - started_s)
 
+    def successor(self, limit_s: float) -> Watchdog:
+        """A watchdog for a worker that has started again, whose first piece has as long as any had before."""
+        return Watchdog(
+            least_s=self._least_s,
+            first_s=limit_s,
+            factor=self._factor,
+            check_every_s=self.check_every_s,
+            clock=self._clock,
+        )
+
     @property
     def limit_s(self) -> float:
         if not self._seconds:

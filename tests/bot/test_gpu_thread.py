@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.workers.gpu_thread import GpuThread, WorkerError
+from bot.workers.gpu_thread import GpuThread
+from bot.workers.model_worker import WorkerError
 from bot.workers.watchdog import Watchdog
 from photomaker_core.errors import ModelError, PromptError
 from photomaker_core.loading.photomaker import PhotoMaker

@@ -23,7 +23,7 @@ async def test_turbo_draws_with_the_distilled_lora(server: Server, tmp_path: Pat
     assert "quality: turbo" in turbo.content
     plain = await server.command(server.ada, "imagine", prompt="a man img", steps=2, guidance=1.0, seed=1)
     assert await turbo.attachments[0].read() != await plain.attachments[0].read()
-    assert server.bot.gpu.loaded.result().style_loras == ["turbo"]
+    assert server.bot.gpu.loaded.result().style_loras == ("turbo",)
 
 
 async def test_a_style_lora_is_drawn_with_and_may_be_forbidden_on_a_server(server: Server, tmp_path: Path) -> None:
