@@ -19,7 +19,7 @@ class ImagineCommands(DrawingCommands):
         steps="More steps are slower and finer",
         guidance="How strictly to follow the prompt (0 to 20; usual 5)",
         style_strength="Percent of the steps that see the text alone (usual 20); less is more like the person",
-        lora="A style LoRA that the bot's operator has loaded",
+        lora="Style LoRAs that are loaded here, with weights: papercut:0.7 ink:0.4",
     )
     @shared_options
     async def imagine(

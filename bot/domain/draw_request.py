@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from bot.config import TURBO
+from bot.domain.lora_choice import USUAL_WEIGHT, LoraChoice, chosen_loras
 from bot.domain.member_text import cleaned
 from bot.domain.several_people import checked_layout, placed_prompt
 from bot.i18n.catalogue import ENGLISH, gettext
@@ -27,7 +28,6 @@ DEFAULT_SCHEDULER: Final = "euler"
 DEFAULT_STYLE: Final = "None"
 MAX_GUIDANCE: Final = 20.0
 MAX_STYLE_STRENGTH: Final = 100.0
-LORA_WEIGHT: Final = 0.5
 _SIDE_MULTIPLE_PX: Final = 64
 
 
@@ -132,7 +132,7 @@ class DrawRequest:
     quality: str = DEFAULT_QUALITY
     scheduler: str = DEFAULT_SCHEDULER
     style_strength: float = DEFAULT_STYLE_STRENGTH
-    lora: str | None = None
+    loras: LoraChoice = ()
     denoise_strength: float = 1.0
     upscale_factor: float = 1.0
     language: str = ENGLISH
@@ -155,7 +155,10 @@ class DrawRequest:
             if version > _VERSION:
                 raise RequestFormatError(_UNREADABLE)
             renamed = _RENAMED_FIELDS if version == 1 else {}
-            return _reader().validate_python({renamed.get(name, name): value for name, value in content.items()})
+            fields = {renamed.get(name, name): value for name, value in content.items()}
+            if version < _SEVERAL_LORAS and fields.get("lora") is not None:
+                fields["loras"] = ((fields["lora"], USUAL_WEIGHT),)
+            return _reader().validate_python(fields)
         except (ValueError, TypeError, AttributeError) as error:
             raise RequestFormatError(_UNREADABLE) from error
 
@@ -167,7 +170,6 @@ class DrawRequest:
         """One entry a picture, for a base model of ``side_px``; seeds count up from the request's."""
         width, height = aspect_named(self.aspect).size_for(side_px)
         turbo = ((TURBO, 1.0),) if self.quality == TURBO else ()
-        style = ((self.lora, LORA_WEIGHT),) if self.lora else ()
         return [
             GenerationSettings(
                 width=_enlarged(width, self.upscale_factor),
@@ -178,7 +180,7 @@ class DrawRequest:
                 scheduler=self.scheduler,
                 style_strength_ratio=self.style_strength if self.denoise_strength == 1 else 0.0,
                 cache_every=QUALITIES[self.quality].cache_every,
-                style_loras=(*turbo, *style),
+                style_loras=(*turbo, *self.loras),
             )
             for index in range(self.count)
         ]
@@ -224,7 +226,6 @@ def checked_request(
         limits.max_pictures,
     )
     _check("The style strength must be between {low} and {high}; {value} is not.", strength, 0, MAX_STYLE_STRENGTH)
-    _check_lora(options.lora, limits)
     about_the_person = _note_on_the_person(prompt, placed)
     return DrawRequest(
         prompt=placed.text,
@@ -241,7 +242,7 @@ def checked_request(
         quality=quality,
         scheduler=scheduler,
         style_strength=strength,
-        lora=options.lora,
+        loras=chosen_loras(options.lora or "", limits.loras),
         notes=(*notes, *about_the_person),
         layout=layout,
     )
@@ -284,8 +285,11 @@ def _note_on_the_person(prompt: str, placed: PlacedTriggers) -> tuple[str, ...]:
     return (gettext("I took these words for the people: {words}.", words=", ".join(placed.class_words)),)
 
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """The version of stored requests; those of version 1 do not say it."""
+
+_SEVERAL_LORAS: Final = 3
+"""From this version on a request has several LoRAs; before it had one, by its name."""
 
 _RENAMED_FIELDS: Final = {"change": "denoise_strength", "enlarge": "upscale_factor"}
 """Fields of stored requests that were called differently in version 1."""
@@ -306,11 +310,3 @@ def _check(sentence: str, value: float, low: float, high: float) -> None:
     """Raise :class:`SettingsError` for what lies outside; NaN lies outside of every range."""
     if not low <= value <= high:
         raise SettingsError(sentence, low=low, high=high, value=value)
-
-
-def _check_lora(name: str | None, limits: Limits) -> None:
-    if name is None or name in limits.loras:
-        return
-    if not limits.loras:
-        raise SettingsError("Unknown LoRA “{name}”. None is loaded here.", name=name)
-    raise SettingsError("Unknown LoRA “{name}”. Known are: {known}.", name=name, known=", ".join(limits.loras))

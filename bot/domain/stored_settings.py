@@ -100,9 +100,10 @@ def _with_known_names(request: DrawRequest, limits: Limits, notes: list[str]) ->
     if not _is_available(request.aspect, aspect_named):
         notes.append(_not_available(request.aspect))
         request = replace(request, aspect=DEFAULT_ASPECT)
-    if request.lora is not None and request.lora not in limits.loras:
-        notes.append(_not_available(request.lora))
-        request = replace(request, lora=None)
+    gone = [name for name, _ in request.loras if name not in limits.loras]
+    if gone:
+        notes += [_not_available(name) for name in gone]
+        request = replace(request, loras=tuple(one for one in request.loras if one[0] not in gone))
     if request.layout is not None and request.layout not in LAYOUT_NAMES:
         notes.append(_not_available(request.layout))
         request = replace(request, layout=AUTOMATIC_LAYOUT)

@@ -9,6 +9,7 @@ import discord
 
 from bot.domain.draw_request import DEFAULT_QUALITY, DEFAULT_STYLE_STRENGTH, DrawRequest
 from bot.domain.identity_names import shown
+from bot.domain.lora_choice import lora_text
 from bot.domain.member_text import quoted
 from bot.domain.several_people import AUTOMATIC_LAYOUT
 from bot.i18n.catalogue import gettext, ngettext
@@ -145,8 +146,8 @@ def settings(request: DrawRequest) -> str:
     ]
     if request.style != "None":
         parts.append(gettext(request.style))
-    if request.lora:
-        parts.append(f"LoRA {quoted(request.lora, _SHOWN_NOTE)}")
+    if request.loras:
+        parts.append(f"LoRA {quoted(lora_text(request.loras), _SHOWN_NOTE)}")
     if request.quality != DEFAULT_QUALITY:
         parts.append(gettext("quality: {quality}", quality=gettext(request.quality)))
     if request.style_strength != DEFAULT_STYLE_STRENGTH and request.denoise_strength == 1:

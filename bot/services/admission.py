@@ -41,8 +41,9 @@ class AdmissionPolicy:
         if rules.channels and not context.channel_ids.intersection(rules.channels):
             allowed = ", ".join(f"<#{channel}>" for channel in rules.channels)
             raise NotAllowedError("Drawing is allowed in {channels} only.", channels=allowed)
-        if request.lora in rules.forbidden_loras:
-            raise NotAllowedError("The LoRA “{name}” is not allowed on this server.", name=request.lora)
+        for name, _ in request.loras:
+            if name in rules.forbidden_loras:
+                raise NotAllowedError("The LoRA “{name}” is not allowed on this server.", name=name)
         word = blocked_word(rules, (request.prompt, request.negative or ""))
         if word is not None:
             raise NotAllowedError("“{word}” is not allowed in prompts on this server.", word=word)

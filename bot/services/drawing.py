@@ -9,6 +9,7 @@ from dataclasses import replace
 import discord
 
 from bot.domain.draw_request import MAX_SEED, DrawOptions, DrawRequest, Limits, WeightedIdentity, checked_request
+from bot.domain.lora_choice import lora_text
 from bot.domain.minor_protection import check_minors
 from bot.domain.places import with_seed
 from bot.domain.stored_settings import Defaults, usable_defaults, usable_request
@@ -92,7 +93,7 @@ class DrawingService:
             steps=old.steps,
             guidance=old.guidance,
             style_strength=old.style_strength,
-            lora=old.lora,
+            lora=lora_text(old.loras),
             layout=old.layout,
         )
         request = checked_request(

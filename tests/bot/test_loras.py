@@ -7,7 +7,8 @@ from pathlib import Path
 import discord
 
 from bot.app import PhotoMakerBot
-from tests.support.server import Server, settings
+from tests.support.server import Server, click, settings
+from tests.support.text_lora import write_text_lora
 from tests.support.tiny_model import GOLDEN, TINY_ADAPTER, TINY_BASE
 
 
@@ -42,3 +43,33 @@ async def test_a_style_lora_is_drawn_with_and_may_be_forbidden_on_a_server(serve
     refused = await server.command(server.ada, "imagine", prompt="a man img", lora="papercut")
     assert "“papercut” is not allowed on this server" in refused.content
     assert "Forbidden LoRAs: none" in (await server.command(chief, "admin lora", name="papercut")).content
+
+
+async def test_several_loras_are_drawn_with_by_their_weights(server: Server, tmp_path: Path) -> None:
+    await server.add(server.ada, "newton")
+    text_lora = write_text_lora(tmp_path / "ink.safetensors")
+    loras = {"Paper Cut v1.5": str(GOLDEN / "style.safetensors"), "ink": str(text_lora)}
+    tiny = {"photomaker_base": str(TINY_BASE), "photomaker_adapter": TINY_ADAPTER, "photomaker_style_loras": loras}
+    await server.restart(PhotoMakerBot(settings(tmp_path, **tiny)))
+    pictures = {}
+    for typed in (None, "paper cut v1.5:0.7", "ink:0.4", "ink:0.4 Paper Cut v1.5:0.7", "Paper Cut v1.5:0.7, ink:0.4"):
+        options = {} if typed is None else {"lora": typed}
+        reply = await server.command(server.ada, "imagine", prompt="a man img", seed=1, steps=2, **options)
+        pictures[typed] = await reply.attachments[0].read()
+        if typed is not None and "," in typed:
+            assert "LoRA Paper Cut v1.5:0.7 ink:0.4" in reply.content
+            again = await click(server, server.ada, reply, "Again")
+            assert again.response is not None
+            assert "LoRA Paper Cut v1.5:0.7 ink:0.4" in again.response.content
+            shown = await server.ada.click(reply, label="Change")
+            changed = await server.ada.submit_modal(shown, {"prompt": "a man img", "negative": "", "seed": "1"})
+            await server.quiet()
+            assert changed.response is not None
+            assert "LoRA Paper Cut v1.5:0.7 ink:0.4" in changed.response.content
+    both = pictures["ink:0.4 Paper Cut v1.5:0.7"]
+    assert both == pictures["Paper Cut v1.5:0.7, ink:0.4"], "the order in which they are named says nothing"
+    assert len(set(pictures.values())) == 4
+    refused = await server.command(server.ada, "imagine", prompt="a man img", lora="ink:0.4 Ynk:1")
+    assert "Unknown LoRA “Ynk”. Did you mean “ink”" in refused.content
+    rest = await server.ada.autocomplete(server.channel, "imagine", "lora", "ink:0.4 p")
+    assert [one["value"] for one in rest] == ["ink:0.4 Paper Cut v1.5"]

@@ -36,10 +36,15 @@ def test_a_default_that_is_gone_gives_way_to_the_servers_and_then_to_the_usual_o
 
 def test_a_request_of_a_bot_that_could_do_more_is_drawn_as_far_as_possible() -> None:
     stored = replace(
-        asked(WITH_TURBO, quality="turbo"), style="Gone", aspect="Gone", lora="gone", count=9, guidance=float("nan")
+        asked(WITH_TURBO, quality="turbo"),
+        style="Gone",
+        aspect="Gone",
+        loras=(("gone", 0.5),),
+        count=9,
+        guidance=float("nan"),
     )
     request = usable_request(stored, LIMITS)
-    assert (request.style, request.aspect, request.lora, request.count) == ("None", "1:1 square", None, 4)
+    assert (request.style, request.aspect, request.loras, request.count) == ("None", "1:1 square", (), 4)
     assert (request.quality, request.steps, request.guidance, request.scheduler) == ("normal", 30, 5.0, "euler")
     assert len(request.notes) == 5
     assert usable_request(request, LIMITS) == request
@@ -83,7 +88,11 @@ async def test_buttons_of_an_older_bot_draw_with_what_there_is(
     server: Server, tmp_path: Path, tiny_model: PhotoMaker
 ) -> None:
     first = await drawn(server, count=2, steps=20, style="Cinematic")
-    rows(tmp_path, "UPDATE jobs SET request = json_set(request, '$.style', 'Gone', '$.lora', 'gone', '$.new_field', 1)")
+    rows(
+        tmp_path,
+        "UPDATE jobs SET request = "
+        "json_set(request, '$.style', 'Gone', '$.version', 2, '$.lora', 'gone', '$.new_field', 1)",
+    )
     await server.restart(PhotoMakerBot(settings(tmp_path, max_pictures=1, max_steps=5), load=lambda: tiny_model))
     again = await click(server, server.ada, first, "Again")
     assert again.response is not None
