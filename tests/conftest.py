@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 import os
+import shutil
 import threading
 import types
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -20,7 +21,7 @@ from simcord import interactions
 from simcord.backend.errors import BackendError
 from simcord.http import router
 
-from tests.support import discord_rules
+from tests.support import discord_rules, uploads
 from tests.support.discord_double import DiscordDouble, connecting_to
 from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 
@@ -34,9 +35,10 @@ from photomaker_core.loading.base_model import load_base  # noqa: E402
 from photomaker_core.loading.photomaker import PhotoMaker  # noqa: E402
 from photomaker_core.sampling.generation import Generation  # noqa: E402
 from photomaker_core.sampling.step_engine import StepEngine  # noqa: E402
+from storage import Database, IdentityStore, NewPhoto  # noqa: E402
 from tests.support.doubled_bot import DoubledBot  # noqa: E402
 from tests.support.gpu_faults import FaultySteps  # noqa: E402
-from tests.support.server import Server, settings  # noqa: E402
+from tests.support.server import FICTION, Server, settings  # noqa: E402
 
 quiet_libraries()
 
@@ -130,12 +132,28 @@ async def double() -> AsyncIterator[DiscordDouble]:
     assert opened.complaints() == []
 
 
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with ada's identity *newton*, to be copied: migrations take longer than most of the tests."""
+    path = tmp_path_factory.mktemp("people") / "bot.db"
+
+    async def fill() -> None:
+        database = await Database.open(f"sqlite+aiosqlite:///{path}")
+        await IdentityStore(database).add(DiscordDouble().ada.id, "newton", [NewPhoto(uploads.photo())], FICTION)
+        await database.close()
+
+    asyncio.run(fill())
+    return path
+
+
 @pytest.fixture
-async def doubled_bot(double: DiscordDouble, tmp_path: Path, tiny_model: PhotoMaker) -> AsyncIterator[DoubledBot]:
+async def doubled_bot(
+    double: DiscordDouble, tmp_path: Path, tiny_model: PhotoMaker, people: Path
+) -> AsyncIterator[DoubledBot]:
     """The bot, connected to the double, with ada's identity *newton*."""
+    shutil.copy(people, tmp_path / people.name)
     running = DoubledBot(double, tmp_path, tiny_model)
     await running.start()
-    await running.add(double.ada, "newton")
     yield running
     await running.stop()
 

@@ -9,7 +9,7 @@ from typing import Any
 from bot.app import PhotoMakerBot
 from photomaker_core.loading.photomaker import PhotoMaker
 from tests.support.discord_double import TOKEN, DiscordDouble, Interaction, User
-from tests.support.server import FICTION, rows, settings, until, upload
+from tests.support.server import rows, settings, until
 
 NOT_AT_REST = "SELECT 1 FROM jobs WHERE state IN ('queued', 'running', 'drawn') OR awaits_delivery"
 
@@ -41,12 +41,6 @@ class DoubledBot:
     async def restart(self, **changes: Any) -> None:
         await self.stop()
         await self.start(**changes)
-
-    async def add(self, user: User, name: str) -> Interaction:
-        """Add an identity, and wait until it is told."""
-        added = await self.double.slash(user, "identity add", name=name, consent=FICTION, photo1=upload())
-        await until(lambda: added.said)
-        return added
 
     async def imagine(self, user: User, **options: Any) -> Interaction:
         return await self.double.slash(user, "imagine", **{"prompt": "a man img", **options})

@@ -48,7 +48,7 @@ class DiscordDouble:
         self.url = ""
         self.guild_id = self.world.add_guild("Studio")
         self.channel = self.world.add_channel(self.guild_id)
-        self.ada, self.bob = self.world.add_user("ada"), self.world.add_user("bob")
+        self.ada, self.bob = self.world.add_user("ada", user_id=11), self.world.add_user("bob", user_id=12)
 
     @property
     def api_url(self) -> str:
