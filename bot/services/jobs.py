@@ -39,7 +39,7 @@ from bot.presentation.image_files import encode_pictures, encode_thumbnails
 from bot.services.delivery import Delivery, language_of
 from bot.services.draw_contexts import DrawContextService
 from bot.services.identities import IdentityService
-from bot.services.job_messages import CONNECTION_ERRORS, JobMessages
+from bot.services.job_messages import CONNECTION_ERRORS, JobMessages, Message
 from bot.services.job_submission import JobSubmission, NotOpenError
 from bot.services.open_jobs import JobView, OpenJob, OpenJobs
 from bot.workers.model_worker import ModelWorker, WorkerError
@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 MOST_ATTEMPTS: Final = 3
 FORGET_PATIENCE_S: Final = 5.0
 STOP_PATIENCE_S: Final = 5.0
+TELL_AGAIN_AFTER_S = 1.0
 
 _STUCK: Final = "⚠️ Drawing has stopped on my side. Your picture is kept and will be drawn as soon as it goes on."
 _KILLS: Final = "Drawing this has stopped me three times, so I do not try it again. Please ask for something else."
@@ -85,9 +86,9 @@ class JobService:
     ) -> None:
         self._store = store
         self._gpu, self._identities, self._controls = gpu, identities, controls
-        job_messages = JobMessages(client, store)
-        self._delivery = Delivery(store, job_messages, controls.done, marking, keep_pictures=keep_pictures)
-        self._open = OpenJobs(job_messages)
+        self._messages = JobMessages(client, store)
+        self._delivery = Delivery(store, self._messages, controls.done, marking, keep_pictures=keep_pictures)
+        self._open = OpenJobs(self._messages)
         self.throughput = self._open.throughput
         self._submission = JobSubmission(store, identities, contexts, gpu, self._on_loop)
         self._role_weights, self._marking = role_weights, marking
@@ -149,11 +150,21 @@ class JobService:
         await asyncio.wait([job.edit])
 
     async def _tell_accepted(self, interaction: discord.Interaction, job: OpenJob, content: str) -> None:
-        """Show the place in the queue. The job is stored: where this fails, its next message says more."""
+        """Show the place in the queue, and note which message does: its button finds the job by that.
+
+        An answer that is lost is asked for once more. The job is stored: where this fails, its next message says more.
+        """
         try:
-            message = await interaction.edit_original_response(content=content, view=self._controls.running())
-            job.record = replace(job.record, message_id=message.id)
-            await self._store.moved(job.record.id, message.id)
+            try:
+                message_id = (
+                    await interaction.edit_original_response(content=content, view=self._controls.running())
+                ).id
+            except CONNECTION_ERRORS as error:
+                log.info("job %d: its place in the queue may not be shown yet: %s", job.record.id, error)
+                await asyncio.sleep(TELL_AGAIN_AFTER_S)
+                message_id = await self._messages.edit(job.record, Message(content, view=self._controls.running()))
+            job.record = replace(job.record, message_id=message_id)
+            await self._store.moved(job.record.id, message_id)
         except (discord.HTTPException, *CONNECTION_ERRORS, StorageError) as error:
             log.warning("job %d: its place in the queue could not be shown: %s", job.record.id, error)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import aiohttp
 import pytest
 
-from bot.services import delivery, job_messages, open_jobs
+from bot.services import delivery, job_messages, jobs, open_jobs
 from photomaker_core.errors import UserError
 from photomaker_core.sampling.generation import Generation
 from photomaker_core.sampling.step_engine import StepEngine
@@ -50,6 +50,7 @@ OUTAGE = 6
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch, discord_waits: list[float]) -> None:
     monkeypatch.setattr(delivery, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(jobs, "TELL_AGAIN_AFTER_S", 0.01)
 
 
 @pytest.fixture
@@ -65,15 +66,15 @@ async def impatient_bot(doubled_bot: DoubledBot, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def submitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The jobs that were handed to the model, in order: a job that is there twice was drawn twice."""
-    jobs: list[int] = []
+    drawn: list[int] = []
     submit = Runner.submit
 
     def noted(runner: Runner, drawing: object, publish: object) -> None:
-        jobs.append(drawing.job_id)  # type: ignore[attr-defined]
+        drawn.append(drawing.job_id)  # type: ignore[attr-defined]
         submit(runner, drawing, publish)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Runner, "submit", noted)
-    return jobs
+    return drawn
 
 
 def in_the_reply(drawn: Interaction, double: DiscordDouble, job_id: int, what: object) -> None:
@@ -344,6 +345,22 @@ async def test_a_command_whose_answer_is_not_acknowledged_accepts_nothing_and_sa
         assert asked.reply is not None
         assert asked.reply.components == []
     assert doubled_bot.rows("SELECT count(*) FROM jobs") == [(0,)]
+
+
+@pytest.mark.parametrize("fault", [reset(), reset(late=True), cut()], ids=lambda fault: fault.name)
+async def test_an_accepted_job_shows_its_place_and_can_be_cancelled_where_an_answer_was_lost(
+    double: DiscordDouble, doubled_bot: DoubledBot, hold: threading.Event, fault: Fault
+) -> None:
+    double.faults.at("PATCH", REPLY, fault, saying="Your picture is next")
+    asked = await doubled_bot.imagine(double.ada, steps=1)
+    await until(lambda: doubled_bot.rows("SELECT 1 FROM jobs WHERE message_id"))
+    await until(lambda: asked.said)
+    assert "Your picture is next" in asked.said[-1]
+    assert asked.reply is not None
+    await double.click(double.ada, asked.reply, "Cancel")
+    await doubled_bot.quiet(1)
+    hold.set()
+    assert asked.said[-1] == "Cancelled."
 
 
 async def test_a_click_whose_answer_is_not_acknowledged_accepts_nothing_and_says_so(
