@@ -27,10 +27,12 @@ from bot.config import Settings
 from bot.domain.draw_request import Limits, Turbo
 from bot.i18n.catalogue import CommandTranslator
 from bot.presentation.errors import CommandTree
+from bot.services.activity import ActivityService
 from bot.services.admission import AdmissionPolicy
 from bot.services.draw_contexts import DrawContextService
 from bot.services.drawing import DrawingService
 from bot.services.identities import MAX_PHOTOS, IdentityService
+from bot.services.identity_requests import IdentityRequestService
 from bot.services.jobs import Controls, JobService
 from bot.services.memberships import MembershipService
 from bot.services.model_loading import model_loader
@@ -38,9 +40,11 @@ from bot.services.provenance import marking_of
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
 from bot.services.upload_allowance import UploadAllowance
+from bot.views.activity_page import ActivityDeleteButton, ActivityPageButton
 from bot.views.history_page import HistoryPageButton
 from bot.views.identity_forms import SaveAsIdentity
 from bot.views.identity_pages import IdentityPageButton
+from bot.views.identity_requests import RequestButton
 from bot.views.job_controls import done_controls, listening_views, running_controls
 from bot.views.job_forms import JobServices
 from bot.workers.gpu_process import GpuProcess
@@ -50,8 +54,10 @@ from photomaker_core.errors import UserError
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.schedulers import scheduler_for_distilled
 from storage import (
+    ActivityStore,
     Database,
     DrawContextStore,
+    IdentityRequestStore,
     IdentityStore,
     JobLimits,
     JobStore,
@@ -99,6 +105,8 @@ class PhotoMakerBot(commands.Bot):
         self.identities: IdentityService
         self.jobs: JobService
         self.job_store: JobStore
+        self.identity_requests: IdentityRequestService
+        self.identity_activity: ActivityService
         self.drawing: DrawingService
         self.resumed = asyncio.Event()
 
@@ -125,6 +133,8 @@ class PhotoMakerBot(commands.Bot):
         uploads = UploadAllowance(servers, self.settings.max_uploads_an_hour or None)
         self.identities = IdentityService(identities, photos, preferences, self.gpu, uploads)
         self.job_store = JobStore(self.database)
+        self.identity_requests = IdentityRequestService(self, IdentityRequestStore(self.database))
+        self.identity_activity = ActivityService(self, ActivityStore(self.database))
         contexts = DrawContextService(DrawContextStore(self.database), MembershipService(self))
         self.jobs = JobService(
             self,
@@ -156,12 +166,22 @@ class PhotoMakerBot(commands.Bot):
             HelpView(drawing, self.identities),
         ):
             self.add_view(view)
-        self.add_dynamic_items(HistoryPageButton, IdentityPageButton)
+        self.add_dynamic_items(
+            ActivityDeleteButton, ActivityPageButton, HistoryPageButton, IdentityPageButton, RequestButton
+        )
         for cog in (
             IdentityCommands(
-                self.identities, drawing, suggestions, identities, photos, SharingStore(self.database), preferences
+                self.identities,
+                drawing,
+                suggestions,
+                identities,
+                photos,
+                SharingStore(self.database),
+                preferences,
+                self.identity_requests,
+                self.identity_activity,
             ),
-            SaveAsIdentity(self.identities, self.tree),
+            SaveAsIdentity(self.identities, self.identity_requests.store, self.tree),
             ImagineCommands(drawing, suggestions),
             MixCommands(drawing, suggestions),
             TogetherCommands(drawing, suggestions),
@@ -169,7 +189,7 @@ class PhotoMakerBot(commands.Bot):
             PromptCommands(prompts, drawing, suggestions),
             AccountCommands(OpenJobStore(self.database), self.job_store, self.jobs, preferences, drawing, self.limits),
             StyleCommands(samples, suggestions),
-            PrivacyCommands(privacy, self.jobs),
+            PrivacyCommands(privacy, self.jobs, self.identity_requests.store),
             AdminCommands(servers, self.job_store, self.jobs, admission, self.limits),
             HelpCommands(drawing, self.identities, self.limits),
         ):

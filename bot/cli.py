@@ -19,7 +19,7 @@ import discord
 
 from bot.config import ConfigError, Settings, load_settings
 from bot.tools import database_care, provenance
-from bot.tools.log_redaction import hide_secrets
+from bot.tools.log_redaction import hide_secrets, keep_content_out
 from bot.tools.stop_signals import exit_on_signal, until_stopped
 from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
@@ -180,6 +180,7 @@ def _commands(_options: argparse.Namespace) -> int:
 
 def _log_to_stderr(level: str) -> None:
     discord.utils.setup_logging(level=logging.getLevelName(level))
+    keep_content_out()
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from discord import app_commands
 
 from bot.app import PhotoMakerBot
 from bot.config import load_settings
+from bot.domain.consent import SENTENCES as CONSENT_SENTENCES
+from bot.domain.consent import Declaration
 from bot.domain.draw_request import QUALITIES
 from bot.i18n.catalogue import CATALOGUES, LANGUAGES
-from bot.views.identity_forms import Declaration
 from photomaker_core.images.photo_quality import Note
 from photomaker_core.presets.aspect_ratios import ASPECTS
 from storage.errors import SENTENCES
@@ -42,6 +43,7 @@ _MEMBERS_ERRORS = {
     "NameTakenError",
     "NotAllowedError",
     "NotFoundError",
+    "OptedOutError",
     "PhotoError",
     "PromptError",
     "ReportError",
@@ -67,6 +69,7 @@ def sentences() -> list[Sentence]:
             *SENTENCES.values(),
             *(note.value for note in Note),
             *get_args(Declaration),
+            *CONSENT_SENTENCES.values(),
             *QUALITIES,
             *ASPECTS,
             *JOB_STATES,

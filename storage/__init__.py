@@ -1,5 +1,7 @@
 """The bot's memory: identities with their photos, consent and shares, jobs and results, preferences and rules."""
 
+from storage.activity import ActivityStore
+from storage.consents import ConsentInfo, Wording
 from storage.database import Database
 from storage.draw_context import DrawContextStore, StoredContext, UsableIdentity, Wanted
 from storage.errors import (
@@ -12,6 +14,7 @@ from storage.errors import (
     StorageError,
 )
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, Removal
+from storage.identity_requests import IdentityRequestStore, RequestInfo
 from storage.jobs import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
 from storage.limits import StorageLimits
 from storage.open_jobs import OpenJobStore, QueuedJob, QueuePage
@@ -23,12 +26,15 @@ from storage.sharing import Share, SharingStore
 
 __all__ = [
     "UNLIMITED",
+    "ActivityStore",
+    "ConsentInfo",
     "Database",
     "DatabaseInUseError",
     "DatabaseUnavailableError",
     "DrawContextStore",
     "DuplicatePhotoError",
     "IdentityInfo",
+    "IdentityRequestStore",
     "IdentityStore",
     "JobLimits",
     "JobRecord",
@@ -52,6 +58,7 @@ __all__ = [
     "QueuePage",
     "QueuedJob",
     "Removal",
+    "RequestInfo",
     "Rules",
     "ServerStore",
     "Share",
@@ -62,4 +69,5 @@ __all__ = [
     "UsableIdentity",
     "UserData",
     "Wanted",
+    "Wording",
 ]

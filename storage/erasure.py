@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Text, cast, or_, select, update
+from sqlalchemy import Text, cast, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.models import Job, Result
+from storage.models import Job, JobIdentity, Result
 
 FORGOTTEN_NAME: Final = "somebody"
 """The word in place of the name of a deleted person."""
@@ -52,6 +52,7 @@ async def erase_job(session: AsyncSession, job_id: int) -> None:
             message_id=None,
         )
     )
+    await session.execute(delete(JobIdentity).where(JobIdentity.job_id == job_id))
     await session.execute(
         update(Result).where(Result.job_id == job_id).values(seed=0, settings={}, picture=None, thumbnail=None)
     )

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from storage.consents import Wording, record_consent
 from storage.database import Database
 from storage.erasure import forget_names
 from storage.errors import NameTakenError, NotFoundError
@@ -60,8 +61,15 @@ class IdentityStore:
     def __init__(self, database: Database, limits: StorageLimits | None = None) -> None:
         self._database, self._limits = database, limits or StorageLimits()
 
-    async def add(self, owner_id: int, name: str, photos: Sequence[NewPhoto], declaration: str) -> IdentityInfo:
-        """Store an identity with its photos and their features, whole or not at all.
+    async def add(
+        self,
+        owner_id: int,
+        name: str,
+        photos: Sequence[NewPhoto],
+        declaration: str,
+        wording: Wording | None = None,
+    ) -> IdentityInfo:
+        """Store an identity with its photos, their features and the consent, whole or not at all.
 
         Raises :class:`NameTakenError` or :class:`LimitReachedError`.
         """
@@ -71,7 +79,7 @@ class IdentityStore:
             identity = Identity(owner_id=owner_id, name=name, name_key=name_key(name))
             session.add(identity)
             await session.flush()
-            session.add(Consent(identity_id=identity.id, user_id=owner_id, declaration=declaration))
+            record_consent(session, identity.id, owner_id, declaration, wording, len(photos))
             await store_photos(session, identity.id, 0, photos)
             return IdentityInfo(identity.id, owner_id, name, len(photos), declaration, identity.created_at)
 

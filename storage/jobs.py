@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.database import Database
 from storage.erasure import ERASED
 from storage.errors import LimitReachedError
-from storage.models import Job, Result
+from storage.models import Identity, Job, JobIdentity, Result
 from storage.servers import lock_server
 from storage.users import lock_user
 
@@ -33,7 +33,8 @@ _COUNTED: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, ERASED)
 class NewJob:
     """A job as a command accepts it. ``request`` is JSON; ``source`` the picture it starts from, if any.
 
-    ``guild_id`` is the server whose rules hold, ``pictures`` the number of pictures.
+    ``guild_id`` is the server whose rules hold, ``pictures`` the number of pictures, ``identity_ids`` the people in
+    them.
     """
 
     user_id: int
@@ -44,6 +45,7 @@ class NewJob:
     source: bytes | None = None
     guild_id: int | None = None
     pictures: int = 1
+    identity_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,15 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """The seed of one new picture and its encoded bytes; ``thumbnail`` is a small JPEG."""
+    """The seed of one new picture and its encoded bytes; ``thumbnail`` is a small JPEG.
+
+    ``is_spoiler`` says whether it is shown behind a spoiler.
+    """
 
     seed: int
     picture: bytes | None = None
     thumbnail: bytes | None = None
+    is_spoiler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +127,30 @@ class JobStore:
             if new.guild_id is not None:
                 await lock_server(session, new.guild_id)
                 await _check_server(session, new, limits)
-            job = Job(**asdict(new), error=None, dropped_text=None, finished_at=None)
+            values = asdict(new)
+            people = values.pop("identity_ids")
+            job = Job(**values, error=None, dropped_text=None, finished_at=None)
             session.add(job)
-        return _record(job)
+            await session.flush()
+            await _link_people(session, job.id, people)
+        return record_of(job)
 
     async def unfinished(self) -> list[JobRecord]:
         """The accepted jobs that have not ended, oldest first: those to resume after a restart."""
         async with self._database.reading() as session:
-            return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.state.in_(_OPEN)))]
+            return [record_of(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.state.in_(_OPEN)))]
 
     async def undelivered(self) -> list[JobRecord]:
         """The ended jobs that their members have not been told of, oldest first."""
         async with self._database.reading() as session:
-            return [_record(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.awaits_delivery))]
+            return [record_of(job) for job in await session.scalars(_OLDEST_FIRST.where(Job.awaits_delivery))]
 
     async def by_message(self, message_id: int) -> JobRecord | None:
         """The job that a message shows, the newest where there are several."""
         query = select(Job).where(Job.message_id == message_id).order_by(Job.id.desc()).limit(1)
         async with self._database.reading() as session:
             job = await session.scalar(query)
-            return None if job is None else _record(job)
+            return None if job is None else record_of(job)
 
     async def history(self, user_id: int, limit: int, offset: int = 0) -> list[PastJob]:
         """A member's delivered jobs, the newest first, each with its first thumbnail."""
@@ -153,7 +163,7 @@ class JobStore:
             .offset(offset)
         )
         async with self._database.reading() as session:
-            return [PastJob(_record(job), thumbnail) for job, thumbnail in await session.execute(query)]
+            return [PastJob(record_of(job), thumbnail) for job, thumbnail in await session.execute(query)]
 
     async def counts(self) -> dict[str, int]:
         """The number of jobs in each state."""
@@ -243,6 +253,12 @@ async def _change_open(session: AsyncSession, job_id: int, **values: Any) -> boo
     return await session.scalar(change) is not None
 
 
+async def _link_people(session: AsyncSession, job_id: int, identity_ids: Sequence[int]) -> None:
+    """Note whom a job draws; people who are gone by now are passed over."""
+    there = select(Identity.id).where(Identity.id.in_(identity_ids)).with_for_update(read=True, key_share=True)
+    session.add_all(JobIdentity(job_id=job_id, identity_id=one) for one in await session.scalars(there))
+
+
 async def _check_member(session: AsyncSession, new: NewJob, limits: JobLimits) -> None:
     if limits.open_jobs is None and limits.pictures_a_day is None:
         return
@@ -286,7 +302,8 @@ async def _counted(session: AsyncSession, theirs: ColumnElement[bool]) -> tuple[
     return jobs, pictures or 0
 
 
-def _record(job: Job) -> JobRecord:
+def record_of(job: Job) -> JobRecord:
+    """A row as the bot's services take it."""
     return JobRecord(
         id=job.id,
         user_id=job.user_id,

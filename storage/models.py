@@ -130,7 +130,11 @@ class ServerRules(Base):
 
 
 class Consent(Base):
-    """The owner's declaration about the person in the photos, made when they added them."""
+    """The owner's declaration about the person in the photos, made when they handed them in.
+
+    ``sentence`` is what they read and chose, word by word in their language, ``version`` that of its wording, and
+    ``photos`` how many photos they handed in with it; rows of earlier versions of the bot have the declaration alone.
+    """
 
     __tablename__ = "consents"
     __table_args__ = _NEVER_REUSED
@@ -139,6 +143,9 @@ class Consent(Base):
     identity_id: Mapped[int] = mapped_column(ForeignKey("identities.id", ondelete="CASCADE"), index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     declaration: Mapped[str] = mapped_column(String(32))
+    sentence: Mapped[str | None]
+    version: Mapped[int | None]
+    photos: Mapped[int | None]
     given_at: Mapped[datetime] = mapped_column(default=_now)
 
 
@@ -201,9 +208,70 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
 
 
+class JobIdentity(Base):
+    """A person in a job, for whoever asks who drew them."""
+
+    __tablename__ = "job_identities"
+    __table_args__ = (Index("ix_job_identities_identity_id_job_id", "identity_id", "job_id"),)
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    identity_id: Mapped[int] = mapped_column(
+        ForeignKey("identities.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+
+
+class IdentityRequest(Base):
+    """A member's request to draw another one, made on the server ``guild_id``; ``state`` is asked, accepted or refused.
+
+    ``identity_id`` is the person that was lent with the answer.
+    """
+
+    __tablename__ = "identity_requests"
+    __table_args__ = (
+        Index("ix_identity_requests_asker_id_created_at", "asker_id", "created_at"),
+        Index("ix_identity_requests_member_id_created_at", "member_id", "created_at"),
+        _NEVER_REUSED,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    asker_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    member_id: Mapped[int] = mapped_column(BigInteger)
+    guild_id: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(16), default="asked")
+    identity_id: Mapped[int | None] = mapped_column(ForeignKey("identities.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+    answered_at: Mapped[datetime | None]
+
+
+class OptOut(Base):
+    """A member whom nobody may ask, and from whose messages nobody may save a person."""
+
+    __tablename__ = "opt_outs"
+
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class FaceOptOut(Base):
+    """A face that nobody may add: its embedding alone, float32, little-endian; ``fingerprint`` names the network."""
+
+    __tablename__ = "face_opt_outs"
+    __table_args__ = _NEVER_REUSED
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    embedding: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
 class Result(Base):
     """One picture of a job: how it was made, a small JPEG of it, and the picture itself until it is delivered, or for
-    good where pictures are kept."""
+    good where pictures are kept. ``is_spoiler`` says that it is shown behind a spoiler."""
 
     __tablename__ = "results"
     __table_args__ = (UniqueConstraint("job_id", "position"), _NEVER_REUSED)
@@ -215,4 +283,5 @@ class Result(Base):
     settings: Mapped[dict[str, Any]]
     picture: Mapped[bytes | None]
     thumbnail: Mapped[bytes | None]
+    is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=_now)

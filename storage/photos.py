@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from storage.consents import Wording, record_consent
 from storage.database import Database
 from storage.errors import DuplicatePhotoError, LimitReachedError, NotFoundError, StorageError
 from storage.identities import IdentityInfo, NewPhoto, Removal, accessible_to, own_identity, store_photos
@@ -31,8 +32,17 @@ class PhotoStore:
     def __init__(self, database: Database, limits: StorageLimits | None = None) -> None:
         self._database, self._limits = database, limits or StorageLimits()
 
-    async def add(self, owner_id: int, name: str, photos: Sequence[NewPhoto]) -> IdentityInfo:
-        """Add photos with their features to an identity, all of them or none.
+    async def add(
+        self,
+        owner_id: int,
+        name: str,
+        photos: Sequence[NewPhoto],
+        declaration: str | None = None,
+        wording: Wording | None = None,
+    ) -> IdentityInfo:
+        """Add photos with their features and the consent to an identity, all of them or none.
+
+        Without a ``declaration``, the one that was made last for this identity holds for them too.
 
         Raises :class:`NotFoundError`, :class:`DuplicatePhotoError` or :class:`LimitReachedError`.
         """
@@ -41,6 +51,7 @@ class PhotoStore:
             found = await self._check_room(session, owner_id, name, [photo.content for photo in photos])
             last = await session.scalar(select(func.max(IdPhoto.position)).where(IdPhoto.identity_id == found.id))
             await store_photos(session, found.id, 0 if last is None else last + 1, photos)
+            record_consent(session, found.id, owner_id, declaration or found.declaration, wording, len(photos))
             return await own_identity(session, owner_id, name)
 
     async def check_addition(self, owner_id: int, name: str, photos: Sequence[bytes]) -> None:

@@ -8,10 +8,23 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
+from storage.consents import ConsentInfo, consents_of
 from storage.database import Database
 from storage.erasure import erase_job, forget_names
 from storage.identities import MEMBER, IdentityInfo, identities_of
-from storage.models import Identity, IdentityShare, IdPhoto, Job, Result, SavedPrompt, User
+from storage.identity_requests import RequestInfo, is_opted_out, requests_of
+from storage.models import (
+    FaceOptOut,
+    Identity,
+    IdentityRequest,
+    IdentityShare,
+    IdPhoto,
+    Job,
+    OptOut,
+    Result,
+    SavedPrompt,
+    User,
+)
 from storage.photos import photos_of
 from storage.preferences import NamedPrompt, Preferences, preferences_of, prompts_of
 from storage.sharing import Share, shares_of
@@ -41,6 +54,16 @@ class ResultData:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceData:
+    """A face that a user registered so that nobody adds it: what is stored, which is no picture."""
+
+    id: int
+    fingerprint: str
+    embedding: bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class UserData:
     """Everything about one user; ``photos`` and ``shares`` by identity."""
 
@@ -51,6 +74,10 @@ class UserData:
     preferences: Preferences
     jobs: list[JobData]
     results: list[ResultData]
+    consents: list[ConsentInfo]
+    requests: list[RequestInfo]
+    opted_out_at: datetime | None
+    faces: list[FaceData]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +88,14 @@ class Overview:
     photos: int
     jobs: int
     prompts: int
+    requests: int
+    faces: int
+    has_opted_out: bool
     has_preferences: bool
 
     @property
     def is_empty(self) -> bool:
-        return not (self.identities or self.jobs or self.prompts or self.has_preferences)
+        return not any(getattr(self, name) for name in self.__dataclass_fields__)
 
 
 class PrivacyStore:
@@ -84,8 +114,16 @@ class PrivacyStore:
                 photos=await session.scalar(photos) or 0,
                 jobs=await session.scalar(select(func.count(Job.id)).where(Job.user_id == user_id)) or 0,
                 prompts=await session.scalar(select(func.count()).where(SavedPrompt.user_id == user_id)) or 0,
+                requests=len(await requests_of(session, user_id)),
+                faces=await session.scalar(select(func.count()).where(FaceOptOut.user_id == user_id)) or 0,
+                has_opted_out=await is_opted_out(session, user_id),
                 has_preferences=await preferences_of(session, user_id) != Preferences(),
             )
+
+    async def consents(self, user_id: int) -> list[ConsentInfo]:
+        """What a user declared about the people in their photos, oldest first."""
+        async with self._database.reading() as session:
+            return await consents_of(session, user_id)
 
     async def everything(self, user_id: int) -> UserData:
         """All that is stored about a user at one moment; nothing but empty lists for somebody unknown."""
@@ -95,6 +133,7 @@ class PrivacyStore:
             results = await session.scalars(
                 select(Result).join(Job).where(Job.user_id == user_id).order_by(Result.job_id, Result.position)
             )
+            faces = select(FaceOptOut).where(FaceOptOut.user_id == user_id).order_by(FaceOptOut.id)
             return UserData(
                 identities,
                 {one.id: await photos_of(session, one.id) for one in identities},
@@ -103,6 +142,13 @@ class PrivacyStore:
                 await preferences_of(session, user_id),
                 [JobData(one.id, one.state, one.request, one.created_at, one.finished_at, one.error) for one in jobs],
                 [ResultData(one.job_id, one.position, one.seed, one.picture, one.thumbnail) for one in results],
+                await consents_of(session, user_id),
+                await requests_of(session, user_id),
+                await session.scalar(select(OptOut.created_at).where(OptOut.user_id == user_id)),
+                [
+                    FaceData(one.id, one.fingerprint, one.embedding, one.created_at)
+                    for one in await session.scalars(faces)
+                ],
             )
 
     async def forget(self, user_id: int) -> bool:
@@ -120,6 +166,7 @@ class PrivacyStore:
             await session.execute(
                 delete(IdentityShare).where(IdentityShare.kind == MEMBER, IdentityShare.target_id == user_id)
             )
+            await session.execute(delete(IdentityRequest).where(IdentityRequest.member_id == user_id))
         return await self._database.scrub()
 
     async def erase_picture(self, message_id: int) -> bool:

@@ -12,14 +12,19 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.cogs.options import Suggestions, person_in
+from bot.domain.consent import consent_choices, sentence_of_consent
 from bot.domain.identity_names import checked_name, shown
 from bot.i18n.catalogue import gettext
 from bot.presentation.image_files import encode_photo_sheet
 from bot.presentation.removals import with_traces
+from bot.services.activity import ActivityService
 from bot.services.drawing import DrawingService
 from bot.services.identities import IdentityService
-from bot.views.identity_forms import AddForm, Declaration, PhotosForm, added_reply, read_all
+from bot.services.identity_requests import IdentityRequestService
+from bot.views.activity_page import ActivityPage
+from bot.views.identity_forms import AddForm, PhotosForm, added_reply, read_all
 from bot.views.identity_pages import day_added, identity_page, photo_count
+from bot.views.identity_requests import request_buttons
 from photomaker_core.images.photo_decoding import load_photo
 from storage import IdentityStore, NotFoundError, PhotoStore, PreferenceStore, Share, SharingStore
 
@@ -38,8 +43,11 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         photos: PhotoStore,
         sharing: SharingStore,
         preferences: PreferenceStore,
+        requests: IdentityRequestService,
+        activity: ActivityService,
     ) -> None:
         super().__init__()
+        self._requests, self._activity = requests, activity
         self._identities, self._drawing, self._suggestions = identities, drawing, suggestions
         self._store, self._photos, self._sharing, self._preferences = store, photos, sharing, preferences
 
@@ -52,11 +60,12 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
         photo3="Another photo of the same person",
         photo4="Another photo of the same person",
     )
+    @app_commands.choices(consent=consent_choices())
     async def add(
         self,
         interaction: discord.Interaction,
         name: str | None = None,
-        consent: Declaration | None = None,
+        consent: str | None = None,
         photo1: discord.Attachment | None = None,
         photo2: discord.Attachment | None = None,
         photo3: discord.Attachment | None = None,
@@ -95,7 +104,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
                 name=shown(info.name),
                 photos=photo_count(info),
                 day=day_added(info),
-                consent=gettext(info.declaration),
+                consent=sentence_of_consent(info.declaration),
                 whom=_everybody(shares),
             ),
             attachments=[discord.File(io.BytesIO(sheet), "photos.jpg")],
@@ -170,6 +179,25 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
             told = "It was not shared; {name} stays as it was."
         await interaction.edit_original_response(content=gettext(told, name=shown(info.name)))
 
+    @app_commands.command(description="Ask a member whether you may draw them; they upload the photos themselves")
+    @app_commands.describe(member="Whom to ask")
+    async def ask(self, interaction: discord.Interaction, member: discord.User) -> None:
+        await interaction.response.defer(ephemeral=True)
+        is_direct = await self._requests.ask(interaction, member, request_buttons)
+        told = gettext("I asked {member} by direct message.", member=member.mention)
+        if not is_direct:
+            told = gettext("I asked {member} in this channel.", member=member.mention)
+        wait = gettext("They have a week to answer. If they agree, I tell you, and you find them in `/identity list`.")
+        await interaction.edit_original_response(content=f"{told} {wait}")
+
+    @app_commands.command(description="Who drew a person of yours, when and with which prompt; delete what you want")
+    @app_commands.describe(name="Which of your identities")
+    async def activity(self, interaction: discord.Interaction, name: str) -> None:
+        await interaction.response.defer(ephemeral=True)
+        info = await self._store.find(interaction.user.id, name)
+        page = await ActivityPage.read(self._activity, interaction.user.id, info.id, 0)
+        await interaction.followup.send(view=page, files=page.files, ephemeral=True)
+
     @app_commands.command(description="Delete a person with all stored photos")
     @app_commands.describe(name="Which of your identities")
     async def delete(self, interaction: discord.Interaction, name: str) -> None:
@@ -185,6 +213,7 @@ class IdentityCommands(commands.GroupCog, group_name="identity", group_descripti
     @rename.autocomplete("name")
     @share.autocomplete("name")
     @unshare.autocomplete("name")
+    @activity.autocomplete("name")
     @delete.autocomplete("name")
     async def _own(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
         return await self._suggestions.own_people(interaction, current)

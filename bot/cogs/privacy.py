@@ -4,32 +4,57 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
-import zipfile
-from dataclasses import asdict
-from datetime import datetime
 from typing import Final
 
 import discord
 from discord import app_commands, ui
 from discord.ext import commands
 
-from bot.i18n.catalogue import gettext, ngettext
+from bot.domain.identity_names import shown
+from bot.domain.member_text import quoted
+from bot.i18n.catalogue import gettext
+from bot.presentation.data_export import packed, summary
+from bot.presentation.messages import listing
 from bot.presentation.removals import with_traces
 from bot.services.jobs import JobService
 from bot.views.persistent import PersistentView, without_listener
 from photomaker_core.errors import UserError
-from storage import Overview, PrivacyStore, UserData
+from storage import ConsentInfo, IdentityRequestStore, Overview, PrivacyStore
 
+_SHOWN_CHARACTERS: Final = 200
 _NOTHING: Final = "I have nothing stored about you."
 
 
 class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description="What I have stored about you"):
     """Commands whose answers are seen by the member only."""
 
-    def __init__(self, store: PrivacyStore, jobs: JobService) -> None:
+    def __init__(self, store: PrivacyStore, jobs: JobService, requests: IdentityRequestStore) -> None:
         super().__init__()
-        self._store, self._jobs = store, jobs
+        self._store, self._jobs, self._requests = store, jobs, requests
+
+    @app_commands.command(description="What I have stored about you, and what you consented to when")
+    async def show(self, interaction: discord.Interaction) -> None:
+        stored = await self._overview(interaction)
+        if stored is None:
+            return
+        lines = [gettext("Stored about you: {what}.", what=summary(stored))]
+        lines += [_consent(one) for one in await self._store.consents(interaction.user.id)]
+        await interaction.edit_original_response(content=listing(lines))
+
+    @app_commands.command(name="opt-out", description="Let nobody ask to draw you, or save a person from your messages")
+    @app_commands.describe(off="Let them again")
+    async def opt_out(self, interaction: discord.Interaction, off: bool = False) -> None:
+        await interaction.response.defer(ephemeral=True)
+        if off:
+            await self._requests.opt_in(interaction.user.id)
+            told = gettext("Others can ask you again, and save pictures of your messages as a person.")
+        else:
+            await self._requests.opt_out(interaction.user.id)
+            told = gettext(
+                "Nobody can ask you any more, or save pictures of your messages as a person. What you have lent "
+                "stays lent: `/identity unshare` takes it back."
+            )
+        await interaction.edit_original_response(content=told)
 
     @app_commands.command(description="Get everything I have stored about you as a file")
     async def export(self, interaction: discord.Interaction) -> None:
@@ -44,7 +69,7 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
                 size=len(archive) / 2**20,
             )
         await interaction.edit_original_response(
-            content=gettext("Everything I have stored about you: {what}.", what=_summary(stored)),
+            content=gettext("Everything I have stored about you: {what}.", what=summary(stored)),
             attachments=[discord.File(io.BytesIO(archive), "my-data.zip")],
         )
 
@@ -55,7 +80,7 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
             return
         await interaction.edit_original_response(
             content=gettext(
-                "This deletes for good: {what}. Pictures that were posted stay where they are.", what=_summary(stored)
+                "This deletes for good: {what}. Pictures that were posted stay where they are.", what=summary(stored)
             ),
             view=without_listener(ConfirmView(self._store, self._jobs)),
         )
@@ -92,42 +117,11 @@ class ConfirmView(PersistentView):
         await interaction.response.edit_message(content=gettext("Nothing was deleted."), view=None)
 
 
-def packed(data: UserData) -> bytes:
-    """A zip file: ``data.json``, the ID photos, and the pictures where they are kept. Slow: keep it off the loop."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        content = {
-            "identities": [asdict(one) for one in data.identities],
-            "jobs": [asdict(one) for one in data.jobs],
-            "shares": {identity: [asdict(one) for one in shares] for identity, shares in data.shares.items()},
-            "prompts": [asdict(one) for one in data.prompts],
-            "preferences": asdict(data.preferences),
-            "results": [{"job_id": one.job_id, "position": one.position, "seed": one.seed} for one in data.results],
-        }
-        archive.writestr("data.json", json.dumps(content, indent=2, ensure_ascii=False, default=_as_text))
-        for identity, photos in data.photos.items():
-            for number, photo in enumerate(photos, start=1):
-                archive.writestr(f"identity-{identity}/photo-{number}.jpg", photo)
-        for one in data.results:
-            if one.thumbnail is not None:
-                archive.writestr(f"thumbnails/{one.job_id}-{one.position + 1}.jpg", one.thumbnail)
-            if one.picture is not None:
-                archive.writestr(f"pictures/{one.job_id}-{one.position + 1}", one.picture)
-    return buffer.getvalue()
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in an export")
-
-
-def _summary(stored: Overview) -> str:
-    return ", ".join(
-        (
-            ngettext("{number} identity", "{number} identities", stored.identities),
-            ngettext("{number} photo", "{number} photos", stored.photos),
-            ngettext("{number} job", "{number} jobs", stored.jobs),
-            ngettext("{number} prompt", "{number} prompts", stored.prompts),
-        )
+def _consent(one: ConsentInfo) -> str:
+    return gettext(
+        "- {name}, {day}: “{sentence}” (version {version})",
+        name=shown(one.identity_name),
+        day=discord.utils.format_dt(one.given_at, "d"),
+        sentence=quoted(one.sentence or gettext(one.declaration), _SHOWN_CHARACTERS),
+        version=one.version or 0,
     )

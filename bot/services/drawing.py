@@ -13,11 +13,19 @@ from bot.domain.lora_choice import lora_text
 from bot.domain.minor_protection import check_minors
 from bot.domain.places import with_seed
 from bot.domain.stored_settings import Defaults, usable_defaults, usable_request
+from bot.i18n.catalogue import gettext
 from bot.services.admission import AdmissionPolicy
 from bot.services.draw_contexts import DrawContext, DrawContextService
 from bot.services.jobs import JobService
 from photomaker_core.errors import SettingsError
 from storage import UsableIdentity, Wanted
+
+
+def _owners_sight(people: Sequence[UsableIdentity]) -> list[str]:
+    """What a member has to know who draws other members' people."""
+    if all(one.access == "own" for one in people):
+        return []
+    return [gettext("Whoever lent a person in this picture can see and delete it.")]
 
 
 def fresh_seed() -> int:
@@ -126,4 +134,5 @@ class DrawingService:
         source: bytes | None = None,
     ) -> None:
         limits = self._admission.check(context, request)
+        request = replace(request, notes=(*request.notes, *_owners_sight(context.people)))
         await self._jobs.accept(interaction, request, source, limits)

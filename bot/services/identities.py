@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bot.domain.consent import wording_of
 from bot.domain.draw_request import WeightedIdentity
 from bot.domain.identity_names import checked_name
 from bot.services.upload_allowance import UploadAllowance
@@ -64,14 +65,15 @@ class IdentityService:
         name = checked_name(name)
         photos, reports = await self._normalised(uploads)
         await self.store.check_addition(owner_id, name, photos)
-        info = await self.store.add(owner_id, name, await self._encoded(photos), declaration)
+        info = await self.store.add(owner_id, name, await self._encoded(photos), declaration, wording_of(declaration))
         return AddedPhotos(info, photos, reports)
 
-    async def add_photos(self, owner_id: int, name: str, uploads: Sequence[Upload]) -> AddedPhotos:
+    async def add_photos(self, owner_id: int, name: str, uploads: Sequence[Upload], declaration: str) -> AddedPhotos:
         """Add photos to an identity, all of them or nothing; raises as :meth:`add` does."""
         photos, reports = await self._normalised(uploads)
         await self._photos.check_addition(owner_id, name, photos)
-        info = await self._photos.add(owner_id, name, await self._encoded(photos))
+        encoded = await self._encoded(photos)
+        info = await self._photos.add(owner_id, name, encoded, declaration, wording_of(declaration))
         return AddedPhotos(info, photos, reports)
 
     async def _normalised(self, uploads: Sequence[Upload]) -> tuple[list[bytes], list[PhotoReport]]:

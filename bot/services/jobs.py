@@ -137,6 +137,7 @@ class JobService:
             source=source,
             guild_id=request.guild_id,
             pictures=request.count,
+            identity_ids=tuple(dict.fromkeys(one.identity_id for one in request.identities)),
         )
         with self._open.room_for(request, limits.wait_s) as place:
             record = await self._store.accept(new, limits)

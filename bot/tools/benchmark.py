@@ -20,7 +20,7 @@ from discord.webhook.async_ import AsyncWebhookAdapter
 
 from bot.app import PhotoMakerBot
 from bot.config import load_settings
-from bot.views.identity_forms import FICTION
+from bot.domain.consent import FICTION
 from photomaker_core.library_logging import quiet_libraries
 
 _MEMBERS: Final = 50

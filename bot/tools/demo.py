@@ -19,9 +19,9 @@ from discord import ui
 
 from bot.app import PhotoMakerBot
 from bot.config import ConfigError, Settings
+from bot.domain.consent import FICTION
 from bot.domain.draw_request import DrawOptions
 from bot.tools.demo_publication import Publication
-from bot.views.identity_forms import FICTION
 from bot.views.persistent import PersistentView
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
 from photomaker_core.nano.portraits import draw

@@ -13,6 +13,14 @@ from bot.config import Settings
 _TOKEN_IN_ADDRESS: Final = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/?\s\"']+")
 _PASSWORD_IN_URL: Final = re.compile(r"(\w://[^\s:/@]*:)[^\s/]+(@)")
 _HIDDEN: Final = "[hidden]"
+LOGGERS_OF_CONTENT: Final = ("aiosqlite", "discord.client", "discord.gateway", "discord.http", "discord.webhook")
+"""Libraries that write members' words and photos into the log at the level DEBUG."""
+
+
+def keep_content_out() -> None:
+    """Let no library log what members wrote or uploaded, whatever the operator's level: none of it could be deleted."""
+    for name in LOGGERS_OF_CONTENT:
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def hide_secrets(settings: Settings) -> None:

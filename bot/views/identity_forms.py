@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final
 
 import discord
 from discord import app_commands, ui
 from discord.ext import commands
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
+from bot.domain.consent import SENTENCES, sentence_of_consent
 from bot.domain.identity_names import MAX_NAME_CHARACTERS, shown
 from bot.domain.member_text import code_span
 from bot.i18n.catalogue import gettext, ngettext
@@ -23,10 +24,8 @@ from bot.views.persistent import PersistentForm
 from photomaker_core.errors import PhotoError
 from photomaker_core.images.photo_decoding import MAX_UPLOAD_BYTES, load_photo, too_large
 from photomaker_core.images.photo_quality import PhotoReport, can_find_faces
-from storage import IdentityInfo
+from storage import IdentityInfo, IdentityRequestStore
 
-Declaration = Literal["I am this person", "I have their permission", "Fictional person or work of art"]
-FICTION: Final[Declaration] = "Fictional person or work of art"
 _MODEL_SIDE_PX: Final = 224
 _OTHER_KINDS: Final = ("audio/", "text/", "video/")
 _PHONE_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -39,6 +38,19 @@ class _PhotoForm(PersistentForm):
         super().__init__(title)
         self._identities = identities
         self.photos: ui.FileUpload[_PhotoForm] = ui.FileUpload(custom_id="photos", min_values=1, max_values=MAX_PHOTOS)
+        self.consent: ui.Select[_PhotoForm] = ui.Select(custom_id="consent")
+
+    def _ask_for_consent(self, chosen: str | None) -> None:
+        self.consent.options = [
+            discord.SelectOption(label=sentence_of_consent(one), value=one, default=one == chosen) for one in SENTENCES
+        ]
+        self.add_item(
+            ui.Label(
+                text=gettext("Why may you use these photos?"),
+                description=gettext("It is recorded."),
+                component=self.consent,
+            )
+        )
 
 
 class AddForm(_PhotoForm):
@@ -59,21 +71,8 @@ class AddForm(_PhotoForm):
             max_length=MAX_NAME_CHARACTERS,
             placeholder="newton",
         )
-        self.consent: ui.Select[AddForm] = ui.Select(
-            custom_id="consent",
-            options=[
-                discord.SelectOption(label=gettext(one), value=one, default=one == consent)
-                for one in get_args(Declaration)
-            ],
-        )
         self.add_item(ui.Label(text=gettext("Name"), component=self.name))
-        self.add_item(
-            ui.Label(
-                text=gettext("Why may you use these photos?"),
-                description=gettext("It is recorded."),
-                component=self.consent,
-            )
-        )
+        self._ask_for_consent(consent)
         if not attachments:
             self.add_item(
                 ui.Label(
@@ -107,6 +106,7 @@ class PhotosForm(_PhotoForm):
     def __init__(self, identities: IdentityService, info: IdentityInfo) -> None:
         super().__init__(identities, gettext("Add photos"))
         self._info = info
+        self._ask_for_consent(info.declaration)
         self.add_item(
             ui.Label(
                 text=gettext("Photos"),
@@ -121,6 +121,7 @@ class PhotosForm(_PhotoForm):
             interaction.user.id,
             self._info.name,
             await read_all(self._identities, interaction, self.photos.values),
+            self.consent.values[0],
         )
         text, file = await added_reply(added)
         await interaction.followup.send(text, file=file, ephemeral=True)
@@ -129,8 +130,10 @@ class PhotosForm(_PhotoForm):
 class SaveAsIdentity(commands.Cog):
     """The entry "Save as identity" in the menu of a message: its pictures become a person."""
 
-    def __init__(self, identities: IdentityService, tree: app_commands.CommandTree) -> None:
-        self._identities = identities
+    def __init__(
+        self, identities: IdentityService, requests: IdentityRequestStore, tree: app_commands.CommandTree
+    ) -> None:
+        self._identities, self._requests = identities, requests
         tree.add_command(app_commands.ContextMenu(name="Save as identity", callback=self._save))
 
     async def _save(self, interaction: discord.Interaction, message: discord.Message) -> None:
@@ -138,6 +141,9 @@ class SaveAsIdentity(commands.Cog):
         attachments = [one for one in (*message.attachments, *forwarded) if _may_be_picture(one)]
         if not attachments:
             raise PhotoError(_NO_PICTURE)
+        author = message.author.id
+        if author != interaction.user.id and await self._requests.has_opted_out(author):
+            raise PhotoError("{member} does not want to be added by others.", member=f"<@{author}>")
         await SaveForm(self._identities, attachments=attachments).open_for(interaction)
 
 

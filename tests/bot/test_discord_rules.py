@@ -165,7 +165,9 @@ async def test_the_longest_prompts_and_names_fit_everywhere(server: Server, loca
         values = {"name": "`" * 32, "consent": [FICTION], "photos": photos}
         assert says(await server.ada.submit_modal(shown, values))
     shown = await server.ada.slash(server.channel, "identity add-photos", name=LONG_NAMES[2])
-    assert says(await server.ada.submit_modal(shown, {"photos": [("*" * 200 + ".txt", b"no picture")]}))
+    assert says(
+        await server.ada.submit_modal(shown, {"consent": [FICTION], "photos": [("*" * 200 + ".txt", b"no picture")]})
+    )
     for command, options in (
         ("help", {}),
         ("settings", {"style": "Photographic", "quality": "best"}),

@@ -35,7 +35,7 @@ async def test_show_gives_the_photos_back_with_the_recorded_consent(server: Serv
     await server.add(server.ada, "me", upload(1), upload(2), consent=MINE)
     reply = await server.command(server.ada, "identity show", name="me")
     assert "2 photos" in reply.content
-    assert "“I am this person”" in reply.content
+    assert "“I am this person, and I agree that pictures of me are made from these photos”" in reply.content
     sheet = Image.open(io.BytesIO(await reply.attachments[0].read()))
     assert sheet.size == (96 * 2 + 2, 128)
 
@@ -185,11 +185,13 @@ async def test_photos_are_added_and_removed_one_by_one(server: Server) -> None:
     await server.add(server.ada, "newton", upload(1))
     before = await server.command(server.ada, "imagine", prompt="a man img", seed=1)
     shown = await server.ada.slash(server.channel, "identity add-photos", name="newton")
-    assert "has 3 photos now" in await submit(server, shown, {"photos": [upload(2), upload(3)]})
+    assert "has 3 photos now" in await submit(server, shown, {"consent": [FICTION], "photos": [upload(2), upload(3)]})
     shown = await server.ada.slash(server.channel, "identity add-photos", name="newton")
-    assert "belongs to “newton” already" in await submit(server, shown, {"photos": [upload(2)]})
+    assert "belongs to “newton” already" in await submit(server, shown, {"consent": [FICTION], "photos": [upload(2)]})
     shown = await server.ada.slash(server.channel, "identity add-photos", name="newton")
-    assert "10 are the most" in await submit(server, shown, {"photos": [upload(n) for n in range(10, 18)]})
+    assert "10 are the most" in await submit(
+        server, shown, {"consent": [FICTION], "photos": [upload(n) for n in range(10, 18)]}
+    )
     after = await server.command(server.ada, "imagine", prompt="a man img", seed=1)
     assert await before.attachments[0].read() != await after.attachments[0].read()
 
@@ -243,7 +245,7 @@ async def test_whatever_stops_the_encoding_nothing_is_stored(
         with pytest.raises(type(error)):
             await service.add(server.ada.id, "newton", [upload(2)], FICTION)
         with pytest.raises(type(error)):
-            await service.add_photos(server.ada.id, "lenna", [upload(3)])
+            await service.add_photos(server.ada.id, "lenna", [upload(3)], FICTION)
     assert rows(tmp_path, "SELECT name FROM identities") == [("lenna",)]
     assert rows(tmp_path, "SELECT count(*) FROM id_photos") == [(1,)]
     assert "Added" in (await server.add(server.ada, "newton", upload(2))).content

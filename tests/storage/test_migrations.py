@@ -31,7 +31,16 @@ from tests.support.database import ADA, BOB, PHOTOS, rows, url
 WHEN = "2026-01-02 03:04:05.000000"
 RELEASED = ("0001", "0002", "0003", "0004", "0005", "0006")
 WITH_IDS_USED_TWICE = RELEASED[:3]
-_NUMBERED = ("identities", "id_photos", "consents", "jobs", "results", "saved_prompts")
+_NUMBERED = (
+    "identities",
+    "id_photos",
+    "consents",
+    "jobs",
+    "results",
+    "saved_prompts",
+    "identity_requests",
+    "face_opt_outs",
+)
 
 
 def request(*identities: int) -> str:
@@ -225,3 +234,12 @@ async def test_late_features_of_a_deleted_photo_attach_to_nobody(database: Datab
     await photos.keep_features("v1", {first.photo_id: b"newton", second.photo_id: b"newton"})
     (found,) = await photos.features(BOB, None, [lenna.id], "v1")
     assert [one.content for one in found] == [None, None]
+
+
+async def test_stored_jobs_are_linked_with_the_people_that_are_still_there(file: Path) -> None:
+    old_database(file, "0006")
+    await (await Database.open(url(file))).close()
+    assert rows(file, "SELECT job_id, identity_id FROM job_identities WHERE job_id < 8 ORDER BY job_id") == [
+        (1, 1),
+        (2, 1),
+    ]
