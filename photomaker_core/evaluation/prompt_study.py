@@ -31,7 +31,7 @@ _CHUNK: Final = 75
 _TEXT_WEIGHTS: Final = (0.5, 1.0, 1.5)
 _PERSON_WEIGHTS: Final = (0.8, 1.0, 1.2)
 _PROMPT_LENGTHS: Final = tuple(round(20 + number * 280 / 15) for number in range(16))
-_PEOPLE_A_LENGTH: Final = 4
+_PEOPLE_A_LENGTH: Final = 8
 
 _HATS: Final[dict[str, tuple[str, Mapping[str, str]]]] = {
     "a photo of a {person} in": ("a red hat", {"hat": "hat", "hat_colour": "red"}),
@@ -173,10 +173,11 @@ def study_table(pictures: Sequence[StudyPicture], log: StudyLog, people: int) ->
     for picture in pictures:
         rows.setdefault(picture.row, []).append(log[picture.name])
     wanted = list(dict.fromkeys(name for judged in rows.values() for one in judged for name in one["right"]))
-    head = ["", "pictures", *(name.replace("_", " ") for name in wanted), f"right person first of {people}", "cosine"]
+    names = [name.replace("_", " ") for name in wanted]
+    head = ["", "pictures", "all that was asked", *names, f"right person first of {people}", "cosine"]
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for row, judged in rows.items():
-        cells = [row, str(len(judged))]
+        cells = [row, str(len(judged)), _rate([all(one["right"].values()) for one in judged])]
         cells += [_rate([one["right"][name] for one in judged if name in one["right"]]) for name in wanted]
         cells += [_rate([one["is_first"] for one in judged])]
         cells += [f"{sum(one['cosine'] for one in judged) / len(judged):.2f}"]
