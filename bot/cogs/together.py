@@ -17,7 +17,7 @@ class TogetherCommands(DrawingCommands):
     @app_commands.describe(
         id1="The first person",
         id2="The second person",
-        prompt="What to draw; img after the word for each, in their order: a man img and a woman img at the beach",
+        prompt="What to draw; img after the word for each, in their order: a man img and a woman img",
         id3="A third person",
         negative="What should not be in the picture",
         steps="More steps are slower and finer",
