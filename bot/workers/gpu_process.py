@@ -123,7 +123,8 @@ class GpuProcess:
 
     @property
     def is_starting_again(self) -> bool:
-        return self.loaded.done() and not self._is_ready and self.trouble is None
+        has_loaded = self.loaded.done() and self.loaded.exception() is None
+        return has_loaded and not self._is_ready and self.trouble is None
 
     @property
     def process_id(self) -> int | None:
@@ -188,9 +189,9 @@ class GpuProcess:
                 goes_on = self._run_once()
             except Exception:
                 log.exception("the worker process could not be looked after")
-            if self._stopping.is_set():
+            if self._stopping.is_set() or not goes_on:
                 return
-            goes_on = self._take_back() and goes_on
+            goes_on = self._take_back()
             if goes_on:
                 pause_s = min(MOST_PAUSE_S, self._first_pause_s * 2 ** max(0, self._ends_in_a_row - 1))
                 log.warning("the worker process will be started again in %.1f s", pause_s)

@@ -230,7 +230,10 @@ class Runner:
                 if not is_out_of_memory(error):
                     raise
                 log.warning("job %d ran out of memory as it began; trying again: %s", drawing.job_id, error)
-                self._make_room(error)
+                if drawing.start is None:
+                    free_memory_after(error)
+                else:
+                    self._make_room(error)
                 picture.generation = self._generation(picture)
         except Exception as error:
             self._fail(job, error)

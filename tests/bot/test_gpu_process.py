@@ -7,6 +7,7 @@ worker as the bot does.
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import select
 import signal
@@ -23,6 +24,8 @@ import pytest
 import torch
 from PIL import UnidentifiedImageError
 
+from bot.config import load_settings
+from bot.services.model_loading import model_loader
 from bot.workers.gpu_process import GpuProcess
 from bot.workers.gpu_thread import GpuThread
 from bot.workers.model_worker import WorkerError
@@ -277,6 +280,11 @@ def test_a_model_that_does_not_load_at_first_is_told_and_not_tried_again(
         worker.loaded.result(LIMIT_S)
     worker._thread.join(LIMIT_S)
     assert not worker.is_running
+
+
+def test_what_is_sent_to_load_a_model_holds_no_secret() -> None:
+    load = model_loader(load_settings(None, discord_token="a-secret-token", database_url="sqlite+aiosqlite:////secret"))
+    assert b"secret" not in pickle.dumps(load)
 
 
 def test_a_worker_started_as_the_bot_does_knows_no_token(monkeypatch: pytest.MonkeyPatch) -> None:

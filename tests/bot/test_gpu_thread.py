@@ -18,6 +18,7 @@ from bot.workers.model_worker import WorkerError
 from bot.workers.watchdog import Watchdog
 from photomaker_core.errors import ModelError, PromptError
 from photomaker_core.loading.photomaker import PhotoMaker
+from photomaker_core.memory.device_faults import DeviceLostError
 from photomaker_core.sampling.generation import Generation, GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob, Progress, Started
@@ -286,6 +287,24 @@ def test_a_thread_that_dies_tells_everybody(
     (failed,) = late
     assert isinstance(failed, Failed)
     assert watched.trouble is not None
+
+
+def test_a_lost_device_stops_drawing_and_blames_no_drawing(
+    watched: GpuThread, troubles: queue.SimpleQueue[WorkerError | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    def lose(_engine: StepEngine) -> None:
+        raise DeviceLostError("the card is lost")
+
+    listener = Listener()
+    watched.submit(drawing(1, steps=900), listener)
+    listener.until(Progress)
+    with pytest.raises(WorkerError, match="broken down"):
+        watched.call(lose).result(60)
+    assert isinstance(troubles.get(timeout=60), WorkerError)
+    failed = listener.end()
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, WorkerError)
+    assert "PHOTOMAKER_WORKER=process" in caplog.text
 
 
 def test_a_load_that_ends_its_thread_is_reported() -> None:
