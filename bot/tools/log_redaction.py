@@ -20,7 +20,7 @@ LOGGERS_OF_CONTENT: Final = ("aiosqlite", "discord.client", "discord.gateway", "
 def keep_content_out() -> None:
     """Let no library log what members wrote or uploaded, whatever the operator's level: none of it could be deleted."""
     for name in LOGGERS_OF_CONTENT:
-        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.root.level))
 
 
 def hide_secrets(settings: Settings) -> None:
