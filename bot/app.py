@@ -218,6 +218,11 @@ class PhotoMakerBot(commands.Bot):
         await self.jobs.resume()
         self.resumed.set()
 
+    async def drain(self) -> None:
+        """Begin no job any more, and wait for those that are being drawn as long as the operator allows."""
+        if hasattr(self, "jobs"):
+            await self.jobs.drain(self.settings.stop_grace_seconds)
+
     async def close(self) -> None:
         if hasattr(self, "jobs"):
             await self.jobs.close()

@@ -20,7 +20,7 @@ import discord
 from bot.config import ConfigError, Settings, load_settings
 from bot.tools import database_care, provenance
 from bot.tools.log_redaction import hide_secrets, keep_content_out
-from bot.tools.stop_signals import exit_on_signal, until_stopped
+from bot.tools.stop_signals import Stopping, exit_on_signal
 from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
 from photomaker_core.library_logging import quiet_libraries
@@ -97,14 +97,19 @@ def _run(options: argparse.Namespace) -> int:
     quiet_libraries()
     _log_to_stderr(settings.log_level)
     hide_secrets(settings)
-    asyncio.run(until_stopped(_serve(options.make_bot, settings, settings.discord_token.get_secret_value())))
+    stopping = Stopping()
+    token = settings.discord_token.get_secret_value()
+    asyncio.run(stopping.until_stopped(_serve(options.make_bot, settings, token, stopping)))
     return 0
 
 
-async def _serve(make_bot: Callable[[Settings], PhotoMakerBot] | None, settings: Settings, token: str) -> None:
+async def _serve(
+    make_bot: Callable[[Settings], PhotoMakerBot] | None, settings: Settings, token: str, stopping: Stopping
+) -> None:
     from bot.app import PhotoMakerBot
 
     async with (make_bot or PhotoMakerBot)(settings) as bot:
+        stopping.drain_by(bot.drain)
         try:
             await bot.start(token)
         except discord.LoginFailure as error:
@@ -135,8 +140,9 @@ def _demo(options: argparse.Namespace) -> int:
 
     _log_to_stderr("ERROR")
     settings = load_settings(env_file=None, database_url=f"sqlite+aiosqlite:///{options.data / 'demo.db'}")
-    serving = serve_demo(settings, options.data, options.port, open_browser=not options.no_browser)
-    asyncio.run(until_stopped(serving))
+    stopping = Stopping()
+    serving = serve_demo(settings, options.data, options.port, stopping, open_browser=not options.no_browser)
+    asyncio.run(stopping.until_stopped(serving))
     return 0
 
 

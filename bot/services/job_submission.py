@@ -53,8 +53,13 @@ class JobSubmission:
         self._is_closing = False
 
     def close(self) -> None:
-        """Begin no job any more."""
+        """Begin no job any more, but for those that are just being begun."""
         self._is_closing = True
+
+    async def at_rest(self, patience_s: float) -> None:
+        """Wait so long for those that are just being begun."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience_s)
 
     async def submit(self, job: OpenJob, publish: Publish) -> None:
         """Hand a job to the GPU thread as soon as there is a model. Raises what keeps it from being drawn."""
@@ -128,4 +133,5 @@ class JobSubmission:
             start = Img2ImgInit(await asyncio.to_thread(load_photo, source), request.denoise_strength)
         if not await self._store.begun(record.id):
             raise NotOpenError
+        job.is_begun = True
         return start

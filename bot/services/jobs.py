@@ -56,6 +56,7 @@ FORGET_PATIENCE_S: Final = 5.0
 STOP_PATIENCE_S: Final = 5.0
 TELL_AGAIN_AFTER_S = 1.0
 
+_KEPT: Final = "⏸️ I am being restarted. Your picture is kept and will be drawn as soon as I am back."
 _STUCK: Final = "⚠️ Drawing has stopped on my side. Your picture is kept and will be drawn as soon as it goes on."
 _KILLS: Final = "Drawing this has stopped me three times, so I do not try it again. Please ask for something else."
 
@@ -95,7 +96,7 @@ class JobService:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_closing = False
+        self._is_draining = self._is_closing = False
         gpu.on_trouble = lambda trouble: self._on_loop(lambda: self._tell_trouble(trouble))
 
     @property
@@ -125,7 +126,7 @@ class JobService:
         """
         if self._gpu.trouble is not None:
             raise self._gpu.trouble
-        if self._is_closing:
+        if self._is_draining:
             raise UserError("I am stopping right now. Please try again in a minute.")
         request = replace(request, weight=self._weight_of(interaction.user), language=current())
         new = NewJob(
@@ -218,18 +219,49 @@ class JobService:
         begun = sorted((job for job in waiting if job.record.attempts), key=lambda job: job.record.attempts)
         self._spawn(self._submit_one_by_one(begun))
 
+    async def drain(self, patience_s: float) -> None:
+        """Accept and begin no job any more, and wait so long for those that are being drawn."""
+        self._stop_beginning()
+        await self._submission.at_rest(patience_s)
+        begun = [job for job in self._open if job.is_begun and not job.ended.is_set()]
+        if not begun or not patience_s or self._gpu.trouble is not None:
+            return
+        log.info("%d jobs are being drawn; waiting up to %.0f s for them", len(begun), patience_s)
+        ends = [self._loop.create_task(job.ended.wait()) for job in begun]
+        try:
+            await asyncio.wait(ends, timeout=patience_s)
+        finally:
+            for end in ends:
+                end.cancel()
+
     async def close(self) -> None:
         """Begin nothing any more, let the deliveries arrive for a moment, and put back what is being drawn."""
+        if self._is_closing:
+            return
+        self._stop_beginning()
         self._is_closing = True
-        self._submission.close()
-        open_ids = [job.record.id for job in self._open]
         for task in list(self._tasks):
             task.cancel()
-        await self._delivery.finish(patience_s=STOP_PATIENCE_S)
+        waiting = list(self._open)
+        for job in waiting:
+            with speaking(job.request.language):
+                self._open.tell(job, gettext(_KEPT))
+        edits = [job.edit for job in waiting if job.edit is not None and not job.is_ending]
+        await asyncio.gather(
+            self._delivery.finish(patience_s=STOP_PATIENCE_S),
+            *([asyncio.wait(edits, timeout=STOP_PATIENCE_S)] if edits else []),
+        )
+        for edit in edits:
+            edit.cancel()
+        open_ids = [job.record.id for job in waiting]
         try:
             await self._store.interrupted(open_ids)
         except StorageError as error:
             log.warning("the running jobs count as attempts: %s", error)
+
+    def _stop_beginning(self) -> None:
+        self._is_draining = True
+        self._submission.close()
 
     async def _submit_one_by_one(self, jobs: Sequence[OpenJob]) -> None:
         """Those that stop the process take no others along."""
@@ -254,7 +286,9 @@ class JobService:
             case Progress():
                 self._open.show_progress(job, event)
             case Failed(error=WorkerError()):
-                job.started_at_s = None
+                job.is_begun, job.started_at_s = False, None
+            case Failed(error=NotOpenError()) if self._is_draining:
+                log.info("job %d waits for the next start", job.record.id)
             case Failed() | Finished() | Cancelled():
                 self._end(job, event)
 

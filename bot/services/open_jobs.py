@@ -35,7 +35,7 @@ _TOLD_PLACES = 10
 @dataclass(slots=True, eq=False)
 class OpenJob:
     """A job that has not ended. ``is_ending`` where its end is known already, ``is_submitted`` where the GPU thread
-    has it."""
+    has it, ``is_begun`` where its row says that it is being drawn."""
 
     record: JobRecord
     request: DrawRequest
@@ -47,6 +47,7 @@ class OpenJob:
     previews: Sequence[Image.Image] = ()
     edit: asyncio.Task[None] | None = None
     is_submitted: bool = False
+    is_begun: bool = False
     is_ending: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 

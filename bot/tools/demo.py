@@ -22,6 +22,7 @@ from bot.config import ConfigError, Settings
 from bot.domain.consent import FICTION
 from bot.domain.draw_request import DrawOptions
 from bot.tools.demo_publication import Publication
+from bot.tools.stop_signals import Stopping
 from bot.views.persistent import PersistentView
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number, scene_number
 from photomaker_core.nano.portraits import draw
@@ -44,7 +45,7 @@ You are {members}; switch between them above. The last one may use `/admin`.
 """
 
 
-async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browser: bool) -> None:
+async def serve_demo(settings: Settings, folder: Path, port: int, stopping: Stopping, *, open_browser: bool) -> None:
     """Serve the page until it is closed or the task is cancelled; ``port`` 0 takes any free one.
 
     What members store is kept in ``folder`` and is there again at the next start. Raises
@@ -61,6 +62,7 @@ async def serve_demo(settings: Settings, folder: Path, port: int, *, open_browse
             f"The demo cannot write to {folder} ({error.strerror}). Choose another place: --data DIR"
         ) from error
     bot = PhotoMakerBot(settings)
+    stopping.drain_by(bot.drain)
     try:
         async with simcord.run(bot, settle_timeout=_SETTLE_TIMEOUT_S, check_errors=False) as env:
             guild = env.create_guild("Nano drawing")

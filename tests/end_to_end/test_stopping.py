@@ -37,6 +37,48 @@ def test_a_stop_during_the_start_is_no_failure(tmp_path: Path) -> None:
     assert demo.returncode in (0, -signal.SIGTERM)
 
 
+DRAINING = """
+import asyncio, sys
+from bot.tools.stop_signals import Stopping, exit_on_signal
+
+async def serve(stopping):
+    async def drain():
+        print("draining", flush=True)
+        await asyncio.sleep(float(sys.argv[1]))
+    stopping.drain_by(drain)
+    print("ready", flush=True)
+    try:
+        await asyncio.sleep(600)
+    finally:
+        print("closing", flush=True)
+        await asyncio.sleep(float(sys.argv[2]))
+
+exit_on_signal()
+stopping = Stopping()
+asyncio.run(stopping.until_stopped(serve(stopping)))
+"""
+
+
+SAID = ("ready", "draining", "closing")
+
+
+@pytest.mark.parametrize(
+    ("drain_s", "close_s", "signals", "status"),
+    [(0, 0, 1, 0), (600, 0, 2, 0), (600, 600, 3, 1)],
+    ids=["drained", "at once", "there and then"],
+)
+def test_each_further_signal_stops_sooner(drain_s: int, close_s: int, signals: int, status: int) -> None:
+    command = [sys.executable, "-c", DRAINING, str(drain_s), str(close_s)]
+    with started(command, ignoring=signal.SIGINT) as process:
+        assert process.stdout is not None
+        for number, said in zip([signal.SIGTERM, signal.SIGINT, signal.SIGTERM][:signals], SAID, strict=False):
+            assert process.stdout.readline().strip() == said
+            process.send_signal(number)
+        _, complaints = process.communicate(timeout=60)
+    assert complaints == ""
+    assert process.returncode == status
+
+
 def test_without_a_network_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DISCORD_TOKEN", TOKEN)
