@@ -157,7 +157,7 @@ class PhotoMakerBot(commands.Bot):
             )
         )
         self.drawing = drawing = DrawingService(contexts, admission, self.jobs, self.limits)
-        suggestions = Suggestions(identities, servers, self.limits.loras)
+        suggestions = Suggestions(identities, drawing, servers, self.limits.loras)
         samples = StyleSamples(self.gpu, self.limits.default_steps, self.limits.default_guidance)
         services = JobServices(drawing, self.jobs, self.job_store, privacy, prompts, Reports(servers))
         for view in (

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
@@ -255,8 +255,9 @@ async def _change_open(session: AsyncSession, job_id: int, **values: Any) -> boo
 
 async def _link_people(session: AsyncSession, job_id: int, identity_ids: Sequence[int]) -> None:
     """Note whom a job draws; people who are gone by now are passed over."""
-    there = select(Identity.id).where(Identity.id.in_(identity_ids)).with_for_update(read=True, key_share=True)
-    session.add_all(JobIdentity(job_id=job_id, identity_id=one) for one in await session.scalars(there))
+    there = select(literal(job_id), Identity.id).where(Identity.id.in_(identity_ids))
+    there = there.with_for_update(read=True, key_share=True)
+    await session.execute(insert(JobIdentity).from_select(["job_id", "identity_id"], there))
 
 
 async def _check_member(session: AsyncSession, new: NewJob, limits: JobLimits) -> None:

@@ -58,8 +58,11 @@ def matching(names: Iterable[str], typed: str) -> list[app_commands.Choice[str]]
 class Suggestions:
     """Autocompletion of people and LoRAs."""
 
-    def __init__(self, identities: IdentityStore, servers: ServerStore, loras: Sequence[str]) -> None:
-        self._identities, self._servers, self._loras = identities, servers, loras
+    def __init__(
+        self, identities: IdentityStore, drawing: DrawingService, servers: ServerStore, loras: Sequence[str]
+    ) -> None:
+        self._identities, self._drawing = identities, drawing
+        self._servers, self._loras = servers, loras
 
     async def own_people(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
         """The member's own identities whose names hold what was typed."""
@@ -71,7 +74,7 @@ class Suggestions:
         shared = await self._identities.shared_with(interaction.user.id, interaction.guild_id, typed)
         others = [
             app_commands.Choice(name=gettext("{name} (shared)", name=info.name), value=_value_of(info.id))
-            for info in shared
+            for info in await self._drawing.drawable(interaction, shared)
         ]
         return [*own, *others][:_MOST_CHOICES]
 

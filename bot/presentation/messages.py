@@ -14,6 +14,7 @@ from bot.domain.member_text import quoted
 from bot.domain.several_people import AUTOMATIC_LAYOUT
 from bot.i18n.catalogue import gettext, ngettext
 from storage import JobRecord
+from storage.erasure import FORGOTTEN_NAME
 
 MESSAGE_LIMIT: Final = 2000
 _BAR_CELLS: Final = 12
@@ -168,6 +169,11 @@ def settings(request: DrawRequest) -> str:
 def people(request: DrawRequest) -> str:
     """The names of the people in a request, with their shares where they are blended."""
     if len(request.identities) == 1 or request.layout is not None:
-        return " & ".join(shown(one.name) for one in request.identities)
+        return " & ".join(_named(one.name) for one in request.identities)
     total = sum(share.weight for share in request.identities)
-    return " + ".join(f"{shown(share.name)} {share.weight / total:.0%}" for share in request.identities)
+    return " + ".join(f"{_named(share.name)} {share.weight / total:.0%}" for share in request.identities)
+
+
+def _named(name: str) -> str:
+    """A person's name; for one whom their owner has deleted, a word of the reader's language."""
+    return gettext("somebody") if name == FORGOTTEN_NAME else shown(name)

@@ -5,7 +5,8 @@ It is loaded once for each drawing and handed on. Called by the drawing service,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,19 @@ import discord
 
 from bot.services.memberships import MembershipService, MembershipUnknownError
 from photomaker_core.errors import UserError
-from storage import DrawContextStore, NotFoundError, Preferences, Rules, StoredContext, UsableIdentity, Wanted
+from storage import (
+    DrawContextStore,
+    IdentityInfo,
+    NotFoundError,
+    Preferences,
+    Rules,
+    StoredContext,
+    UsableIdentity,
+    Wanted,
+)
+
+_NAMING_PATIENCE_S: Final = 1.5
+"""The longest wait before people are named: Discord waits 3 s for a suggestion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,26 @@ class DrawContextService:
         stored = await self._store.load(user_id, guild_id, identity_ids)
         for index, identity_id in enumerate(identity_ids):
             await self._person(stored, index, identity_id, guild_id)
+
+    async def drawable(self, user_id: int, guild_id: int | None, people: Sequence[IdentityInfo]) -> list[IdentityInfo]:
+        """Those of some people that a user may draw in a server by today's facts: of what is shared with the server,
+        what its members share. Where Discord takes long to say who that is, nobody who is unknown is named."""
+        stored = await self._store.load(user_id, guild_id, [one.id for one in people])
+        usable = {one.id: one for found in stored.people for one in found}
+        owners = {one.owner_id for one in usable.values() if one.access == "server"}
+        there = owners if guild_id is None else await self._owners_in(guild_id, owners)
+        return [
+            one for one in people if one.id in usable and (usable[one.id].access != "server" or one.owner_id in there)
+        ]
+
+    async def _owners_in(self, guild_id: int, owners: Collection[int]) -> set[int]:
+        asked = {asyncio.ensure_future(self._memberships.may_be_in(guild_id, one)): one for one in owners}
+        if not asked:
+            return set()
+        done, late = await asyncio.wait(asked, timeout=_NAMING_PATIENCE_S)
+        for task in late:
+            task.cancel()
+        return {asked[task] for task in done if task.result()}
 
     async def _member(self, guild_id: int, user_id: int) -> discord.Member:
         try:

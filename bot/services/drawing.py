@@ -18,7 +18,7 @@ from bot.services.admission import AdmissionPolicy
 from bot.services.draw_contexts import DrawContext, DrawContextService
 from bot.services.jobs import JobService
 from photomaker_core.errors import SettingsError
-from storage import UsableIdentity, Wanted
+from storage import IdentityInfo, UsableIdentity, Wanted
 
 
 def _owners_sight(people: Sequence[UsableIdentity]) -> list[str]:
@@ -46,6 +46,10 @@ class DrawingService:
         added last. Raises :class:`NotFoundError`."""
         context = await self._contexts.load(interaction, [wanted])
         return context.people[0]
+
+    async def drawable(self, interaction: discord.Interaction, people: Sequence[IdentityInfo]) -> list[IdentityInfo]:
+        """Those of some people that the member may draw here, by today's facts."""
+        return await self._contexts.drawable(interaction.user.id, interaction.guild_id, people)
 
     async def defaults(self, interaction: discord.Interaction) -> Defaults:
         """The style, aspect and quality that are taken where the member says nothing here."""

@@ -11,6 +11,7 @@ from discord import ui
 from bot.domain.identity_names import shown
 from bot.i18n.catalogue import answer_in_language_of, gettext, ngettext
 from bot.presentation.errors import say, sentence_for
+from bot.services.drawing import DrawingService
 from bot.services.identities import IdentityService
 from bot.views.persistent import without_listener
 from storage import IdentityInfo
@@ -31,6 +32,7 @@ async def identity_page(
     if page >= pages > 0:
         return await identity_page(identities, interaction, pages - 1)
     default = (await identities.preferences.of(user_id)).identity_id
+    found = await cast("_HasIdentities", interaction.client).drawing.drawable(interaction, found)
     lines = [_line(info, user_id) + (gettext(" · your default") if info.id == default else "") for info in found]
     if not number:
         lines = [gettext("You have no identity yet. Add one with `/identity add`.")]
@@ -63,6 +65,7 @@ class _HasIdentities(Protocol):
     """The part of a click's client that the buttons need."""
 
     identities: IdentityService
+    drawing: DrawingService
 
 
 class IdentityPageButton(ui.DynamicItem[ui.Button[Any]], template=r"photomaker:identities:(?P<page>-?\d+)"):

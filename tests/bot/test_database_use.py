@@ -62,7 +62,7 @@ async def test_an_imagine_needs_few_transactions(
     with counted(server, monkeypatch) as use:
         await server.command(server.ada, "imagine", prompt="a man img", **options)
     assert use.transactions <= MOST_TRANSACTIONS, use.statements
-    assert len(use.statements) <= 12, use.statements
+    assert len(use.statements) <= 11, use.statements
     assert sum("server_rules" in one for one in use.statements) == 1
     assert sum("member_preferences" in one for one in use.statements) == 1
 

@@ -52,3 +52,14 @@ async def test_sharing_with_the_server_lets_everybody_draw_and_ones_own_comes_fi
         "other than you"
         in (await server.command(server.ada, "identity share", name="newton", member=server.ada)).content
     )
+
+
+async def test_what_somebody_shared_who_has_left_is_named_to_nobody(server: Server) -> None:
+    await server.add(server.ada, "newton")
+    await server.command(server.ada, "identity share", name="newton")
+    server.env.inject_error("GET", f"/guilds/*/members/{server.ada.id}", status=404, code=10007, times=None)
+    assert await server.bob.autocomplete(server.channel, "imagine", "identity", "new") == []
+    assert "newton" not in (await server.command(server.bob, "identity list")).content
+    assert [one["name"] for one in await server.ada.autocomplete(server.channel, "imagine", "identity", "new")] == [
+        "newton"
+    ]
