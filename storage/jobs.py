@@ -87,15 +87,11 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """The seed of one new picture and its encoded bytes; ``thumbnail`` is a small JPEG.
-
-    ``is_spoiler`` says whether it is shown behind a spoiler.
-    """
+    """The seed of one new picture and its encoded bytes; ``thumbnail`` is a small JPEG."""
 
     seed: int
     picture: bytes | None = None
     thumbnail: bytes | None = None
-    is_spoiler: bool = False
 
 
 @dataclass(frozen=True, slots=True)

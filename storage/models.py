@@ -256,22 +256,9 @@ class OptOut(Base):
     created_at: Mapped[datetime] = mapped_column(default=_now)
 
 
-class FaceOptOut(Base):
-    """A face that nobody may add: its embedding alone, float32, little-endian; ``fingerprint`` names the network."""
-
-    __tablename__ = "face_opt_outs"
-    __table_args__ = _NEVER_REUSED
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    fingerprint: Mapped[str] = mapped_column(String(64))
-    embedding: Mapped[bytes]
-    created_at: Mapped[datetime] = mapped_column(default=_now)
-
-
 class Result(Base):
     """One picture of a job: how it was made, a small JPEG of it, and the picture itself until it is delivered, or for
-    good where pictures are kept. ``is_spoiler`` says that it is shown behind a spoiler."""
+    good where pictures are kept."""
 
     __tablename__ = "results"
     __table_args__ = (UniqueConstraint("job_id", "position"), _NEVER_REUSED)
@@ -283,5 +270,4 @@ class Result(Base):
     settings: Mapped[dict[str, Any]]
     picture: Mapped[bytes | None]
     thumbnail: Mapped[bytes | None]
-    is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=_now)

@@ -14,7 +14,6 @@ from storage.erasure import erase_job, forget_names
 from storage.identities import MEMBER, IdentityInfo, identities_of
 from storage.identity_requests import RequestInfo, is_opted_out, requests_of
 from storage.models import (
-    FaceOptOut,
     Identity,
     IdentityRequest,
     IdentityShare,
@@ -54,16 +53,6 @@ class ResultData:
 
 
 @dataclass(frozen=True, slots=True)
-class FaceData:
-    """A face that a user registered so that nobody adds it: what is stored, which is no picture."""
-
-    id: int
-    fingerprint: str
-    embedding: bytes
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class UserData:
     """Everything about one user; ``photos`` and ``shares`` by identity."""
 
@@ -77,7 +66,6 @@ class UserData:
     consents: list[ConsentInfo]
     requests: list[RequestInfo]
     opted_out_at: datetime | None
-    faces: list[FaceData]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +77,6 @@ class Overview:
     jobs: int
     prompts: int
     requests: int
-    faces: int
     has_opted_out: bool
     has_preferences: bool
 
@@ -115,7 +102,6 @@ class PrivacyStore:
                 jobs=await session.scalar(select(func.count(Job.id)).where(Job.user_id == user_id)) or 0,
                 prompts=await session.scalar(select(func.count()).where(SavedPrompt.user_id == user_id)) or 0,
                 requests=len(await requests_of(session, user_id)),
-                faces=await session.scalar(select(func.count()).where(FaceOptOut.user_id == user_id)) or 0,
                 has_opted_out=await is_opted_out(session, user_id),
                 has_preferences=await preferences_of(session, user_id) != Preferences(),
             )
@@ -133,7 +119,6 @@ class PrivacyStore:
             results = await session.scalars(
                 select(Result).join(Job).where(Job.user_id == user_id).order_by(Result.job_id, Result.position)
             )
-            faces = select(FaceOptOut).where(FaceOptOut.user_id == user_id).order_by(FaceOptOut.id)
             return UserData(
                 identities,
                 {one.id: await photos_of(session, one.id) for one in identities},
@@ -145,10 +130,6 @@ class PrivacyStore:
                 await consents_of(session, user_id),
                 await requests_of(session, user_id),
                 await session.scalar(select(OptOut.created_at).where(OptOut.user_id == user_id)),
-                [
-                    FaceData(one.id, one.fingerprint, one.embedding, one.created_at)
-                    for one in await session.scalars(faces)
-                ],
             )
 
     async def forget(self, user_id: int) -> bool:

@@ -13,8 +13,7 @@ from storage import Overview, UserData
 
 
 def packed(data: UserData) -> bytes:
-    """A zip file: ``data.json``, the ID photos, the pictures where they are kept, and the embeddings of registered
-    faces (float32, little-endian). Slow: keep it off the loop."""
+    """A zip file: ``data.json``, the ID photos, and the pictures where they are kept. Slow: keep it off the loop."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         content = {
@@ -24,7 +23,6 @@ def packed(data: UserData) -> bytes:
             "shares": {identity: [asdict(one) for one in shares] for identity, shares in data.shares.items()},
             "requests": [asdict(one) for one in data.requests],
             "opted_out_at": data.opted_out_at,
-            "faces": [{"id": one.id, "network": one.fingerprint, "at": one.created_at} for one in data.faces],
             "prompts": [asdict(one) for one in data.prompts],
             "preferences": asdict(data.preferences),
             "results": [{"job_id": one.job_id, "position": one.position, "seed": one.seed} for one in data.results],
@@ -38,8 +36,6 @@ def packed(data: UserData) -> bytes:
                 archive.writestr(f"thumbnails/{one.job_id}-{one.position + 1}.jpg", one.thumbnail)
             if one.picture is not None:
                 archive.writestr(f"pictures/{one.job_id}-{one.position + 1}", one.picture)
-        for face in data.faces:
-            archive.writestr(f"faces/{face.id}.float32", face.embedding)
     return buffer.getvalue()
 
 
@@ -53,8 +49,6 @@ def summary(stored: Overview) -> str:
     ]
     if stored.requests:
         parts.append(ngettext("{number} request to be drawn", "{number} requests to be drawn", stored.requests))
-    if stored.faces:
-        parts.append(ngettext("{number} registered face", "{number} registered faces", stored.faces))
     if stored.has_opted_out:
         parts.append(gettext("your wish not to be asked"))
     return ", ".join(parts)

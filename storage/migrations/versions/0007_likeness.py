@@ -1,4 +1,4 @@
-"""Consent by its exact sentence, who draws whom, requests to be drawn, opt-outs, pictures behind a spoiler."""
+"""Consent by its exact sentence, who draws whom, requests to be drawn, opt-outs."""
 
 import json
 
@@ -15,7 +15,6 @@ def upgrade() -> None:
     op.add_column('consents', sa.Column('sentence', sa.String(), nullable=True))
     op.add_column('consents', sa.Column('version', sa.Integer(), nullable=True))
     op.add_column('consents', sa.Column('photos', sa.Integer(), nullable=True))
-    op.add_column('results', sa.Column('is_spoiler', sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table('job_identities',
     sa.Column('job_id', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('identity_id', sa.Integer(), autoincrement=False, nullable=False),
@@ -46,17 +45,6 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_opt_outs_user_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('user_id', name=op.f('pk_opt_outs'))
     )
-    op.create_table('face_opt_outs',
-    sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('user_id', sa.BigInteger(), nullable=False),
-    sa.Column('fingerprint', sa.String(length=64), nullable=False),
-    sa.Column('embedding', sa.LargeBinary(), nullable=False),
-    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_face_opt_outs_user_id'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_face_opt_outs')),
-    sqlite_autoincrement=True
-    )
-    op.create_index('ix_face_opt_outs_user_id', 'face_opt_outs', ['user_id'])
     _link_stored_jobs()
 
 
@@ -86,10 +74,8 @@ def _people(text: str | None) -> set[int]:
 
 
 def downgrade() -> None:
-    for table in ('face_opt_outs', 'opt_outs', 'identity_requests', 'job_identities'):
+    for table in ('opt_outs', 'identity_requests', 'job_identities'):
         op.drop_table(table)
-    with op.batch_alter_table('results', schema=None) as batch_op:
-        batch_op.drop_column('is_spoiler')
     with op.batch_alter_table('consents', schema=None) as batch_op:
         for column in ('photos', 'version', 'sentence'):
             batch_op.drop_column(column)
