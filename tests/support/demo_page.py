@@ -86,7 +86,10 @@ class Channel:
         page = self.page
         page.locator("#channel-composer-input").click()
         page.keyboard.type(f"/{command}")
+        # The page fetches the commands meanwhile; until they are there, Enter would send the text as a message.
+        page.locator(".command-entry").get_by_text(f"/{command}", exact=True).wait_for()
         page.keyboard.press("Enter")
+        page.locator(".command-chip").get_by_text(f"/{command}", exact=True).wait_for()
         for name, value in options.items():
             if isinstance(value, list):
                 for number, photo in enumerate(value, start=1):
