@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from photomaker_core.cli.evaluation_progress import TimedMethod
 from photomaker_core.cli.model_options import add_model_options, face_embedder
@@ -73,6 +73,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="PART",
         help=f"instead: whether prompts are followed, by weights and to the end: {', '.join(_PROMPT_STUDIES)}",
     )
+    parser.add_argument(
+        "--together", type=int, metavar="PICTURES", help="instead: so many pictures of several people, drawn each way"
+    )
+    parser.add_argument(
+        "--people-each", type=int, choices=(2, 3), default=2, help="how many people --together shows (default: 2)"
+    )
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
     parser.add_argument("--dreambooth-rate", type=not_negative, default=1e-4, metavar="RATE", help="its learning rate")
     parser.add_argument(
@@ -136,6 +142,8 @@ def evaluate(options: argparse.Namespace) -> int:
     )
     if options.mix is not None:
         return _mix(options, model, settings, people, prompts, networks)
+    if options.together is not None:
+        return _together(options, model, settings, people, networks)
     if options.prompt_study is not None:
         return _prompt_study(options, model, settings, people, networks)
     load_plain = partial(load, use_lora=False)
@@ -241,15 +249,10 @@ def _prompt_study(
     networks: MetricNetworks,
 ) -> int:
     from photomaker_core.evaluation.prompt_study import STUDIES, run_study, study_table
-    from photomaker_core.evaluation.study_log import StudyLog, weights_digest
+    from photomaker_core.evaluation.study_log import StudyLog
 
     folder = options.out.expanduser()
-    about = {
-        "weights": weights_digest(model.base.unet, *model.base.text.encoders, model.id_encoder),
-        "settings": repr(settings),
-        "people": [person.name for person in people],
-    }
-    log = StudyLog(folder / "prompt-study.jsonl", about)
+    log = StudyLog(folder / "prompt-study.jsonl", _study_of(model, settings, people))
     for part in options.prompt_study:
         pictures = list(STUDIES[part](people, model))
         run_study(model, settings, people, networks, pictures, log)
@@ -264,3 +267,47 @@ def _blend(first: int, second: int) -> list[Image.Image]:
     from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY
 
     return drawn_blends(FIRST_HELD_OUT_IDENTITY + first, FIRST_HELD_OUT_IDENTITY + second, _MIX_PROMPTS)
+
+
+def _together(
+    options: argparse.Namespace,
+    model: PhotoMaker,
+    settings: GenerationSettings,
+    people: list[Person],
+    networks: MetricNetworks,
+) -> int:
+    from photomaker_core.evaluation.several_people import group_pictures, group_table, run_group_study
+    from photomaker_core.evaluation.study_log import StudyLog
+
+    check_counts(options, "together")
+    folder, each = options.out.expanduser(), options.people_each
+    if len(people) < each:
+        raise UserError(f"{each} people in a picture need at least {each} to draw; there are {len(people)}.")
+    shown = folder / f"together-{each}"
+    shown.mkdir(exist_ok=True)
+    log = StudyLog(folder / f"together-{each}.jsonl", _study_of(model, settings, people))
+    pictures = group_pictures(len(people), each, options.together)
+    run_group_study(
+        model,
+        settings,
+        people,
+        networks,
+        pictures,
+        log,
+        lambda picture, drawn: drawn.save(shown / f"{picture.row}-{picture.seed:04d}.png".replace(" ", "-")),
+    )
+    table = group_table(pictures, log)
+    (folder / f"together-{each}.md").write_text(f"{table}\n")
+    print(table)
+    return 0
+
+
+def _study_of(model: PhotoMaker, settings: GenerationSettings, people: list[Person]) -> dict[str, Any]:
+    """What a study's judgements depend on besides their pictures."""
+    from photomaker_core.evaluation.study_log import weights_digest
+
+    return {
+        "weights": weights_digest(model.base.unet, *model.base.text.encoders, model.id_encoder),
+        "settings": repr(settings),
+        "people": [person.name for person in people],
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from random import Random
@@ -15,7 +16,7 @@ from photomaker_core.errors import UserError
 from photomaker_core.images.photo_decoding import load_photo, normalise_photo
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number
 from photomaker_core.nano.portraits import draw
-from photomaker_core.nano.scenes import Identity, reference_scene
+from photomaker_core.nano.scenes import Companion, Identity, reference_scene
 
 _DRAWN: Final = "drawn-"
 _PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -67,6 +68,16 @@ def drawn_blends(first: int, second: int, pictures: int) -> list[Image.Image]:
             features[feature.name] = sum(values) / 2 if isinstance(values[0], float) else rng.choice(values)
         drawn.append(draw(replace(one, **features), reference_scene(rng))[0])
     return drawn
+
+
+def drawn_together(numbers: Sequence[int], background: str, seed: int) -> Image.Image:
+    """A photograph of several procedural people side by side, from left to right."""
+    rng = Random(f"together {seed}")
+    first, *others = (replace(reference_scene(rng), hat="none", glasses="none", background=background) for _ in numbers)
+    companions = tuple(
+        Companion(number, identity_number(number), scene) for number, scene in zip(numbers[1:], others, strict=True)
+    )
+    return draw(identity_number(numbers[0]), replace(first, companions=companions, framing="half"))[0]
 
 
 def _load_person(folder: Path) -> Person:

@@ -87,6 +87,16 @@ def face_ellipses(scene: Scene) -> list[FaceEllipse]:
     return found
 
 
+def portrait_box(place: int, people: int) -> tuple[float, float, float, float]:
+    """The square (left, top, right, bottom) in pixels that shows one of several ``people`` as a portrait would.
+
+    It may reach beyond the picture.
+    """
+    (x, y), zoom = _placed_head(place, people)
+    left, top = x - HEAD_CENTRE[0] * zoom, y - HEAD_CENTRE[1] * zoom
+    return left, top, left + SIZE_PX * zoom, top + SIZE_PX * zoom
+
+
 def _cast(identity: Identity, scene: Scene) -> list[tuple[Identity, Scene]]:
     """Everybody with a scene of their own, from left to right."""
     others = [
@@ -102,8 +112,12 @@ def _head(scene: Scene, people: int) -> tuple[Point, float]:
     if people == 1:
         (x, y), zoom = _HEADS[scene.framing]
     else:
-        (x, y), zoom = (SIZE_PX * (scene.place + 0.5) / people, 58.0), _PEOPLE_ZOOM[people]
+        (x, y), zoom = _placed_head(scene.place, people)
     return (x + scene.shift[0] * min(1.0, zoom), y + scene.shift[1]), zoom * scene.zoom
+
+
+def _placed_head(place: int, people: int) -> tuple[Point, float]:
+    return (SIZE_PX * (place + 0.5) / people, 58.0), _PEOPLE_ZOOM[people]
 
 
 def _paint_person(canvas: Canvas, identity: Identity, scene: Scene) -> None:
