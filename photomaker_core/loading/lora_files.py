@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,10 @@ from photomaker_core.loading.lora_formats import MAGNITUDE, FormatError, LoraLay
 from photomaker_core.loading.lora_targets import LoraTarget, LoraTargets
 from photomaker_core.loading.weight_files import kind_of, read_weights
 
-_EXTRA: Final = ("bundle_emb.", "__")
+_BUNDLE: Final = "bundle_emb."
+_BUNDLED_FOR: Final = ("clip_l", "clip_g")
+_MOST_VECTORS: Final = 72
+_EXTRA: Final = (_BUNDLE, "__")
 _FORMS: Final = frozenset(("a LoRA", "a LoHa (LyCORIS)", "a LoKr (LyCORIS)", "a DoRA"))
 _WRAPPERS: Final = re.compile(r"^(?:module\.|base_model\.model\.|model\.(?=diffusion_model\.))+")
 _PARTS: Final = (
@@ -64,10 +67,15 @@ _TEXT_INPUT: Final = re.compile(r"attn2.*to_[kv].*(?:down\.|lora_A\.|hada_w1_b$)
 
 @dataclass(frozen=True, slots=True)
 class LoraFile:
-    """Weights that diffusers' SDXL loader reads, how many layers they are for, and what was left out."""
+    """Weights that diffusers' SDXL loader reads, and how many layers they are for.
+
+    ``words`` are textual inversions that came with them, by their names: [N, D] for each text encoder. ``notes`` say
+    what they are, and what was left out.
+    """
 
     weights: dict[str, Tensor]
     layers: int
+    words: Mapping[str, tuple[Tensor, Tensor]]
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,17 +84,16 @@ class LoraFile:
         return any("lora_magnitude_vector" in key for key in self.weights)
 
 
-def read_lora(path: Path, name: str, text_width: int, targets: LoraTargets) -> LoraFile:
-    """Read a LoRA for a UNet whose text embeddings are ``text_width`` wide; its layers are for modules in ``targets``.
+def read_lora(path: Path, name: str, text_widths: tuple[int, int], targets: LoraTargets) -> LoraFile:
+    """Read a LoRA for text encoders of these widths and a UNet; its layers are for modules in ``targets``.
 
     Raises :class:`ModelError` with a sentence that calls the LoRA ``name`` where the file is missing, damaged,
     something else, or made for another architecture.
     """
     tensors = read_weights(path, "LoRA file").tensors
     weights = {key: value for key, value in tensors.items() if not key.startswith(_EXTRA)}
-    bundled = sorted({key.split(".")[1] for key in tensors if key.startswith("bundle_emb.")})
-    notes = (f"its bundled embeddings ({', '.join(bundled)}) are not used",) if bundled else ()
-    _check_kind(weights, name, text_width)
+    words, notes = _bundled_words(tensors, text_widths)
+    _check_kind(weights, name, sum(text_widths))
     broken = [key for key, value in weights.items() if not torch.isfinite(value.float()).all()]
     if broken:
         raise ModelError(
@@ -96,8 +103,44 @@ def read_lora(path: Path, name: str, text_width: int, targets: LoraTargets) -> L
     weights = _in_one_spelling(weights, name)
     layers = _by_layer(weights)
     if not layers:
-        return LoraFile(weights, layer_count(weights), notes)
-    return LoraFile(_converted(layers, name, targets), len(layers), notes)
+        return LoraFile(weights, layer_count(weights), words, notes)
+    return LoraFile(_converted(layers, name, targets), len(layers), words, notes)
+
+
+def _bundled_words(
+    tensors: Mapping[str, Tensor], widths: tuple[int, int]
+) -> tuple[dict[str, tuple[Tensor, Tensor]], tuple[str, ...]]:
+    """The embeddings that a file has beside its layers, ``bundle_emb.NAME.clip_l`` and ``.clip_g``; and what to say."""
+    found: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for key, value in tensors.items():
+        if key.startswith(_BUNDLE):
+            word, _, encoder = key.removeprefix(_BUNDLE).rpartition(".")
+            found[word][encoder] = value
+    words, notes = {}, []
+    for word, parts in sorted(found.items()):
+        vectors = [parts.get(encoder) for encoder in _BUNDLED_FOR]
+        wrong = _what_is_wrong(word, vectors, widths)
+        if wrong or vectors[0] is None or vectors[1] is None:
+            notes.append(f"its bundled embedding “{word}” is left out: {wrong}")
+            continue
+        words[word] = (vectors[0].float(), vectors[1].float())
+        notes.append(f"“{word}” in a prompt is its bundled embedding, {len(vectors[0])} tokens long")
+    return words, tuple(notes)
+
+
+def _what_is_wrong(word: str, vectors: Sequence[Tensor | None], widths: tuple[int, int]) -> str:
+    if not re.search(r"\w", word):
+        return "it has no name that could be typed"
+    if any(one is None for one in vectors):
+        return "it lacks the vectors for one of SDXL's text encoders"
+    given = [list(one.shape) for one in vectors if one is not None]
+    if any(len(shape) != 2 or shape[1] != width for shape, width in zip(given, widths, strict=True)):
+        return f"its vectors are {given[0]} and {given[1]}, not {widths[0]} and {widths[1]} wide"
+    if given[0][0] != given[1][0] or not 1 <= given[0][0] <= _MOST_VECTORS:
+        return f"it has {given[0][0]} and {given[1][0]} vectors; both must have as many, 1 to {_MOST_VECTORS}"
+    if not all(torch.isfinite(one.float()).all() for one in vectors if one is not None):
+        return "it holds values that are no numbers"
+    return ""
 
 
 def _check_kind(weights: Mapping[str, Tensor], name: str, text_width: int) -> None:

@@ -33,6 +33,7 @@ from photomaker_core.models.face_embedder import FaceEmbedder
 from photomaker_core.models.id_encoder import IdEncoder, Version
 from photomaker_core.models.lora_layers import LoraWeights, activate_loras
 from photomaker_core.models.text_encoders import TextEncoders
+from photomaker_core.models.textual_inversion import TextualInversion
 from photomaker_core.presets.prompt_length import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class PhotoMaker:
         """Phrases that an operator should read about the files that were loaded."""
         self._lora_layer_names: dict[str, str] = {}
         self._scaling_loras: set[str] = set()
+        self._words: dict[str, tuple[TextualInversion, ...]] = {}
+        self._learnt_tokens = 0
         self._face_embedder = face_embedder
         self._encoder_fingerprint = adapter.fingerprint
         self._active: LoraWeights | None = None
@@ -169,7 +172,8 @@ class PhotoMaker:
         if name == _ADAPTER_NAME or name in self.style_loras:
             raise ModelError(f"There is a LoRA called “{name}” already.")
         targets = LoraTargets(self.base.unet, self.base.text.encoders)
-        lora = read_lora(Path(path).expanduser(), name, self.base.text.width, targets)
+        text = self.base.text
+        lora = read_lora(Path(path).expanduser(), name, text.widths, targets)
         # The layers' name becomes a part of module names, in which torch allows no dots.
         layer_name = f"style_{len(self._lora_layer_names)}"
         placed = self._add_lora(name, lora.weights, layer_name)
@@ -177,6 +181,7 @@ class PhotoMaker:
         if lora.has_magnitudes:
             self._scaling_loras.add(name)
         self.style_loras.append(name)
+        self._keep_words(name, lora.words)
         for note in lora.notes:
             self._tell(f"LoRA “{name}”: {note}")
         self._tell_missing(f"LoRA “{name}”", lora.layers, placed)
@@ -192,8 +197,18 @@ class PhotoMaker:
         self._active = styles
 
     def text_encoders_under(self, styles: LoraWeights) -> TextEncoders:
-        """The text encoders as these style LoRAs, and the PhotoMaker LoRA, change them."""
-        return replace(self.base.text, loras=self._with_own_lora(styles))
+        """The text encoders as these style LoRAs, and the PhotoMaker LoRA, change them, with the words they bring."""
+        words = [word for name, _ in styles for word in self._words.get(name, ())]
+        return self.base.text.under(self._with_own_lora(styles), tuple(words))
+
+    def _keep_words(self, name: str, words: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Give a file's words ids that no other word has."""
+        kept = []
+        for word, vectors in words.items():
+            first, second = (one.embeddings + self._learnt_tokens for one in self.base.text.tokenizers)
+            kept.append(TextualInversion(word, vectors, (first, second)))
+            self._learnt_tokens += len(vectors[0])
+        self._words[name] = tuple(kept)
 
     def _with_own_lora(self, styles: LoraWeights) -> LoraWeights:
         """The layers of a set of LoRAs in the order in which they are added.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers import StableDiffusionXLPipeline
@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from photomaker_core.memory.cpu_offload import CpuOffload, on_device
 from photomaker_core.models.lora_layers import LoraWeights, activate_loras, loras_in
 from photomaker_core.models.prompt_tokenizer import PromptTokenizer
+from photomaker_core.models.textual_inversion import TextualInversion, learnt_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class TextEncoders:
 
     With a ``cache`` the same ids are embedded once under the same ``loras``, which are active whenever the encoders
     run; only for encoders whose own weights do not change. Encoders with an ``offload`` are on its device only while
-    they run; those that hooks bring to a device run on ``works_on``.
+    they run; those that hooks bring to a device run on ``works_on``. The ``inversions`` are words that prompts can use.
     """
 
     tokenizers: tuple[PromptTokenizer, PromptTokenizer]
@@ -78,6 +79,7 @@ class TextEncoders:
     offload: CpuOffload | None = None
     works_on: torch.device | None = None
     loras: LoraWeights = ()
+    inversions: tuple[TextualInversion, ...] = ()
 
     @classmethod
     def of(cls, pipeline: StableDiffusionXLPipeline, cache: TextEmbeddingCache | None = None) -> TextEncoders:
@@ -90,9 +92,10 @@ class TextEncoders:
         return cls((first, second), encoders, cache)
 
     @property
-    def widths(self) -> tuple[int, ...]:
+    def widths(self) -> tuple[int, int]:
         """Each encoder's share of D."""
-        return tuple(int(encoder.config.hidden_size) for encoder in self.encoders)
+        first, second = (int(encoder.config.hidden_size) for encoder in self.encoders)
+        return first, second
 
     @property
     def width(self) -> int:
@@ -108,6 +111,16 @@ class TextEncoders:
     def effective_loras(self) -> tuple[LoraWeights, ...]:
         """For each encoder the LoRAs that change what it gives."""
         return tuple(loras_in(encoder, self.loras) for encoder in self.encoders)
+
+    def under(self, loras: LoraWeights, inversions: tuple[TextualInversion, ...] = ()) -> TextEncoders:
+        """The same as these LoRAs change them, with their words; of two that are called alike the first is meant."""
+        if not inversions:
+            return replace(self, loras=loras)
+        first, second = (
+            replace(tokenizer, learnt={one.word: one.ids(encoder) for one in reversed(inversions)})
+            for encoder, tokenizer in enumerate(self.tokenizers)
+        )
+        return replace(self, tokenizers=(first, second), loras=loras, inversions=inversions)
 
     def clear(self) -> None:
         """Empty the cache, where there is one."""
@@ -159,10 +172,10 @@ class TextEncoders:
     def _run(self, first: Tensor, second: Tensor) -> TextEmbedding:
         for encoder in self.encoders:
             activate_loras(encoder, self.loras)
+        outputs = []
         with on_device(self.offload, *self.encoders):
-            outputs = [
-                encoder(ids.to(self.device), output_hidden_states=True)
-                for encoder, ids in zip(self.encoders, (first, second), strict=True)
-            ]
+            for number, (encoder, ids) in enumerate(zip(self.encoders, (first, second), strict=True)):
+                with learnt_vectors(encoder, ids, self.inversions, number) as known:
+                    outputs.append(encoder(known.to(self.device), output_hidden_states=True))
         tokens = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
         return TextEmbedding(tokens, outputs[1].text_embeds)

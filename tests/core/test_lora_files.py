@@ -144,16 +144,6 @@ def kohya_weights(model: PhotoMaker) -> dict[str, Tensor]:
     }
 
 
-def test_bundled_embeddings_are_left_out_and_told(
-    model: PhotoMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    extra = {"bundle_emb.ink.clip_g": torch.zeros(2, 128), "bundle_emb.ink.clip_l": torch.zeros(2, 128)}
-    save_file(kohya_weights(model) | extra, tmp_path / "bundle.safetensors")
-    model.add_style_lora("bundle", tmp_path / "bundle.safetensors")
-    assert model.notes == ["LoRA “bundle”: its bundled embeddings (ink) are not used"]
-    assert model.notes[0] in caplog.text
-
-
 def test_layers_without_a_place_are_told(model: PhotoMaker, tmp_path: Path) -> None:
     module = "lora_unet_up_blocks_7_attentions_0_transformer_blocks_0_attn1_to_q"
     extra = {f"{module}.lora_down.weight": torch.zeros(4, 32), f"{module}.lora_up.weight": torch.zeros(32, 4)}
