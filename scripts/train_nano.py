@@ -6,7 +6,8 @@ The large set of pictures is drawn by other processes while the autoencoder lear
 result is packed into ``--deliver`` as soon as it is there, so that a run that is cut short still leaves something.
 ``--rehearse`` takes some steps of everything on a few pictures first: whatever would fail then fails early. The
 configurations' steps are those of the weights that ship; ``--longer 4`` takes four times as many. The stages
-``base-longer``, ``photomaker-longer`` and ``judge-longer`` go on from what the stages without that word made.
+``base-longer``, ``photomaker-longer`` and ``judge-longer`` go on from what the stages without that word made, and
+``photomaker-likeness`` from ``photomaker-longer`` and ``faces``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _STAGES: Final = (
     "base-longer",
     "photomaker-longer",
     "judge-longer",
+    "faces",
+    "photomaker-likeness",
 )
 _PART_BYTES: Final = 15_000_000
 _REHEARSAL: Final = {"identities": 24, "pictures": 12}

@@ -49,7 +49,7 @@ class PortraitJudge(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 nn.Identity() if index == 0 else nn.Conv2d(_WIDTHS[index - 1], width, 3, stride=2, padding=1),
-                _Residual(width),
+                ResidualBlock(width),
             )
             for index, width in enumerate(_WIDTHS)
         )
@@ -120,7 +120,7 @@ class PortraitJudge(nn.Module):
         ]
 
 
-class _Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions around a skip connection, each after group norm and SiLU."""
 
     def __init__(self, width: int) -> None:

@@ -24,13 +24,16 @@ from photomaker_core.errors import UserError
 from photomaker_core.loading.adapter import load_adapter
 from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
+from photomaker_core.nano.face_recogniser import FaceRecogniser, load_face_recogniser
 from photomaker_core.nano.judge import PortraitJudge, load_judge
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.nano.shipped_weights import NANO_BASE
 from photomaker_core.training.consistency_stage import ConsistencyStage
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.drawn_pictures import DrawnPictures
+from photomaker_core.training.face_stage import FaceStage
 from photomaker_core.training.judge_stage import JudgeStage
+from photomaker_core.training.likeness_loss import LikenessLoss
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.photomaker_stage import PhotoMakerStage
 from photomaker_core.training.pictures import TrainingPictures
@@ -184,14 +187,17 @@ def _judge(config: TrainConfig, work: Path) -> Stage:
 
 def _photomaker(config: TrainConfig, work: Path) -> Stage:
     options = config.options
+    if options.get("likeness") and not config.data.keys().isdisjoint(("folder", "shards")):
+        raise UserError("options.likeness needs drawn portraits: only of those it is known where the faces are.")
     pipeline = _base_to_adapt(config, work)
     torch.manual_seed(config.loop.seed)
     encoder, lora_start = _adapter_to_train(config, work, pipeline)
     encoder.fuse_module.sees_class_word = options.get("fuse_class_word", True)
+    pictures = _pictures(config, work, pipeline.vae)
     return PhotoMakerStage(
         pipeline,
         encoder.to(pipeline.device),
-        _pictures(config, work, pipeline.vae),
+        pictures,
         _objective(config, pipeline.scheduler),
         lora_rank=config.option("lora_rank"),
         lora_learning_rate=config.learning_rate,
@@ -201,7 +207,22 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         most_id_photos=options.get("most_id_photos", 4),
         lora_start=lora_start,
         average_photos=options.get("average_photos", False),
+        likeness=_likeness(config, work, pictures, pipeline.vae),
     )
+
+
+def _likeness(config: TrainConfig, work: Path, pictures: TrainingPictures, vae: AutoencoderKL) -> LikenessLoss | None:
+    weight = config.options.get("likeness", 0.0)
+    if not weight or not isinstance(pictures, PortraitLatents):
+        return None
+    recogniser = load_face_recogniser(Path(config.input("faces", work)))
+    return LikenessLoss(recogniser, vae, pictures, weight)
+
+
+def _faces(config: TrainConfig, work: Path) -> Stage:
+    vae = _autoencoder(config, work)
+    torch.manual_seed(config.loop.seed)
+    return FaceStage(FaceRecogniser(), vae, _latents(config, work, vae), config.learning_rate)
 
 
 def _base_to_adapt(config: TrainConfig, work: Path) -> StableDiffusionXLPipeline:
@@ -311,6 +332,7 @@ _STAGES: dict[str, Callable[[TrainConfig, Path], Stage]] = {
     "vae": _vae,
     "vision": _vision,
     "judge": _judge,
+    "faces": _faces,
     "text_to_image": _text_to_image,
     "photomaker": _photomaker,
     "consistency": _consistency,

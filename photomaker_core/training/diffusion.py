@@ -40,6 +40,12 @@ class DiffusionObjective:
 
         ``mask`` [B, 1, h, w], at least 0, says how much the loss counts where (PhotoMaker's masked diffusion loss).
         """
+        return self.denoise(unet, latents, text, side_px, generator).loss(mask)
+
+    def denoise(
+        self, unet: UNet2DConditionModel, latents: Tensor, text: TextEmbedding, side_px: int, generator: torch.Generator
+    ) -> Denoised:
+        """What the UNet makes of ``latents`` [B, C, h, w], already scaled, with noise of random timesteps."""
         device = unet.device
         latents = latents.to(device)
         local = generator_on(device, generator)
@@ -47,11 +53,10 @@ class DiffusionObjective:
         timesteps = self._timesteps(len(latents), local)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         predicted = predict(unet, noisy, timesteps, text, side_px)
-        squared = (predicted.float() - self._target(latents, noise, timesteps).float()) ** 2
-        weight = torch.ones_like(squared[:, :1]) if mask is None else mask.to(device)
-        per_picture = (squared * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * squared.shape[1]).clamp(min=1)
-        weighted: Tensor = per_picture * self._snr_weights(timesteps)
-        return weighted.mean()
+        kept = self.scheduler.alphas_cumprod.to(device)[timesteps]
+        target = self._target(latents, noise, timesteps)
+        is_velocity = self.scheduler.config.prediction_type == "v_prediction"
+        return Denoised(noisy, predicted.float(), target.float(), kept, self._snr_weights(kept), is_velocity)
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         draw = partial(torch.randint, size=(count,), generator=generator, device=generator.device)
@@ -67,14 +72,44 @@ class DiffusionObjective:
             return velocity
         return noise
 
-    def _snr_weights(self, timesteps: Tensor) -> Tensor:
+    def _snr_weights(self, kept: Tensor) -> Tensor:
         if self.snr_gamma is None:
-            return torch.ones(len(timesteps), device=timesteps.device)
-        kept = self.scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+            return torch.ones_like(kept)
         snr = kept / (1 - kept)
         clipped = snr.clamp(max=self.snr_gamma)
         weights: Tensor = clipped / (snr + 1 if self.scheduler.config.prediction_type == "v_prediction" else snr)
         return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Denoised:
+    """A UNet's answer to ``noisy`` latents [B, C, h, w]: ``predicted`` and its ``target``, both [B, C, h, w].
+
+    ``kept`` [B] is the share of the pictures' variance that is left in them (alpha bar), above 0 and below 1;
+    ``weights`` [B] says how much each picture's loss counts.
+    """
+
+    noisy: Tensor
+    predicted: Tensor
+    target: Tensor
+    kept: Tensor
+    weights: Tensor
+    is_velocity: bool
+
+    def loss(self, mask: Tensor | None = None) -> Tensor:
+        """Mean over the batch; ``mask`` [B, 1, h, w], at least 0, says how much the loss counts where."""
+        squared = (self.predicted - self.target) ** 2
+        weight = torch.ones_like(squared[:, :1]) if mask is None else mask.to(squared.device)
+        per_picture = (squared * weight).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) * squared.shape[1]).clamp(min=1)
+        weighted: Tensor = per_picture * self.weights
+        return weighted.mean()
+
+    def originals(self) -> Tensor:
+        """The pictures' latents [B, C, h, w] that the prediction amounts to (Salimans and Ho 2022, appendix D)."""
+        kept = self.kept.view(-1, 1, 1, 1)
+        if self.is_velocity:
+            return kept.sqrt() * self.noisy - (1 - kept).sqrt() * self.predicted
+        return (self.noisy - (1 - kept).sqrt() * self.predicted) / kept.sqrt()
 
 
 def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:

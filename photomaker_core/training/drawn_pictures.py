@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from random import Random
 
@@ -19,6 +19,22 @@ from photomaker_core.training.pictures import Example, Prompts
 
 _ID_PHOTO, _DYED, _ALONE = range(3)
 _NO_SIZE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The faces in N pictures of up to P people: ``people`` [N, P], their indices, ``ellipses`` [N, P, 4] in pixels.
+
+    The ellipses are (x, y, rx, ry) from the upper left corner.
+    """
+
+    people: Tensor
+    ellipses: Tensor
+
+    @property
+    def are_seen(self) -> Tensor:
+        """Who is there, bool [N, P]."""
+        return self.ellipses[..., 3] > 0
 
 
 class DrawnPictures:
@@ -102,6 +118,12 @@ class DrawnPictures:
     def attributes(self, examples: list[Example]) -> Tensor:
         """The numbers of the shown values, [N, A]; see :class:`PortraitSet`."""
         return self._attributes[self._at(examples)].long()
+
+    def faces(self, examples: list[Example]) -> Faces:
+        """Everybody's faces, on the CPU."""
+        where = [one.identity for one in examples], [one.picture for one in examples]
+        people, ellipses = self._people[where], self.portraits.faces[where]
+        return Faces(torch.from_numpy(people), torch.from_numpy(ellipses))
 
     def face_weights(self, examples: list[Example], side: int, weight: float) -> Tensor:
         """``weight`` inside the faces' ellipses and 1 elsewhere, [N, 1, side, side]."""

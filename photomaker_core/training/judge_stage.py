@@ -17,6 +17,7 @@ from photomaker_core.nano.attributes import ATTRIBUTES
 from photomaker_core.nano.judge import EMBEDDING_WIDTH, PortraitJudge
 from photomaker_core.nano.portrait_set import UNSEEN
 from photomaker_core.training.diffusion import generator_on, uploaded
+from photomaker_core.training.jitter import jittered_pixels
 from photomaker_core.training.pictures import Example
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.trainer import Figures, ParameterGroup
@@ -66,7 +67,8 @@ class JudgeStage:
         rng = Random(generator.initial_seed())
         examples = self._portraits.random_single_people(batch_size, rng)
         local = generator_on(self._portraits.device, generator)
-        pooled = self._judge.features(self._pixels(examples, rng, local)).pooled
+        pixels = jittered_pixels(self._portraits, examples, self._vae, self._through_vae, rng, local)
+        pooled = self._judge.features(pixels).pooled
         losses, figures = self._attribute_losses(pooled, examples)
         identity_loss, figures["identity"] = self._identity_loss(pooled, examples)
         text_loss, figures["text"] = self._text_loss(pooled, self._portraits.captions(examples, rng))
@@ -90,26 +92,6 @@ class JudgeStage:
             pooled = self._judge.features(self._portraits.pixels(examples)).pooled
             found.append(self._judge.identities(pooled).view(len(people), _PICTURES_A_PERSON, -1).mean(1))
         return torch.cat(found)
-
-    def _pixels(self, examples: list[Example], rng: Random, generator: torch.Generator) -> Tensor:
-        pixels = self._portraits.pixels(examples)
-        decoded = int(len(examples) * self._through_vae)
-        if decoded:
-            latents = self._portraits.latents(examples[:decoded]) / self._vae.config.scaling_factor
-            with torch.no_grad():
-                restored = self._vae.decode(latents, return_dict=False)[0].float()
-            pixels = torch.cat([(restored / 2 + 0.5).clamp(0, 1), pixels[decoded:]])
-        side = pixels.shape[-1]
-        small = rng.randint(side // 2, side)
-        blurred = functional.interpolate(
-            functional.interpolate(pixels, (small, small), mode="area"), (side, side), mode="bilinear"
-        )
-        blur, gain, strength = (
-            torch.rand((len(pixels), 1, 1, 1), generator=generator, device=pixels.device) for _ in range(3)
-        )
-        pixels = torch.where(blur < 0.5, blurred, pixels) * (0.92 + 0.16 * gain)
-        noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
-        return (pixels + 0.03 * strength * noise).clamp(0, 1)
 
     def _identity_loss(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, Tensor]:
         people = uploaded(torch.tensor([example.identity for example in examples]), pooled.device)

@@ -19,6 +19,7 @@ from photomaker_core.models.regional_attention import attention_grids, masked_at
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.nano.portrait_set import NOBODY
 from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use_trainable_attention
+from photomaker_core.training.likeness_loss import LikenessLoss
 from photomaker_core.training.lora import add_lora, lora_weights
 from photomaker_core.training.pictures import Prompts, TrainingPictures, from_usable_pictures
 from photomaker_core.training.text_to_image_stage import drop_text
@@ -36,6 +37,7 @@ class PhotoMakerStage:
     ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
     a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's LoRA to go on with. With
     ``average_photos`` a person is the mean of their ID features instead of the stack (the paper's ablation).
+    ``likeness`` is a second loss, which the paper has not.
     """
 
     def __init__(
@@ -53,12 +55,13 @@ class PhotoMakerStage:
         most_id_photos: int = 4,
         lora_start: Mapping[str, Tensor] | None = None,
         average_photos: bool = False,
+        likeness: LikenessLoss | None = None,
     ) -> None:
         self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
         self._pictures, self._objective = pictures, objective
         self._learning_rates = (lora_learning_rate, id_learning_rate)
         self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
-        self._average_photos = average_photos
+        self._average_photos, self._likeness = average_photos, likeness
         self._text = TextEncoders.of(pipeline)
         for module in (pipeline.unet, pipeline.vae, *self._text.encoders):
             module.requires_grad_(False)
@@ -109,7 +112,11 @@ class PhotoMakerStage:
             if regions is not None:
                 grids = attention_grids(unet, *latents.shape[2:])
                 context.enter_context(masked_attention(unet, region_masks(regions, spans, grids)))
-            return self._objective.loss(unet, latents, text, self._pictures.side_px, generator, mask), {}
+            shown = self._objective.denoise(unet, latents, text, self._pictures.side_px, generator)
+        if self._likeness is None:
+            return shown.loss(mask), {}
+        likeness_loss, likeness = self._likeness(shown, examples, meant)
+        return shown.loss(mask) + likeness_loss, {"likeness": likeness}
 
     def sample(self, path: Path) -> None:
         """Leave an adapter beside ``path``: any drawing command can show what it does."""

@@ -23,22 +23,12 @@ from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.photomaker_stage import PhotoMakerStage, region_masks
 from photomaker_core.training.pictures import Example
 from photomaker_core.training.portrait_latents import PortraitLatents
-
-PEOPLE, PICTURES = 8, 10
+from tests.support.drawn_set import PICTURES, draw_small_set
 
 
 @pytest.fixture(scope="module")
 def drawn_set(tmp_path_factory: pytest.TempPathFactory) -> PortraitSet:
-    """A small set in which everybody who stands in somebody's picture has pictures too."""
-    work = tmp_path_factory.mktemp("set")
-    folder = sets._folder(work, PEOPLE, PICTURES, 0)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sets, "_COMPANIONS", PEOPLE)
-        sets._make_arrays(folder, PEOPLE, PICTURES)
-        for person in range(PEOPLE):
-            sets._draw_identity(folder, 0, person)
-    (folder / sets._FINISHED).touch()
-    return sets.portrait_set(work, PEOPLE, PICTURES)
+    return draw_small_set(tmp_path_factory.mktemp("set"))
 
 
 @pytest.fixture(scope="module")
