@@ -36,6 +36,7 @@ from bot.services.identity_requests import IdentityRequestService
 from bot.services.jobs import Controls, JobService
 from bot.services.memberships import MembershipService
 from bot.services.model_loading import model_loader
+from bot.services.picture_check import PictureCheck
 from bot.services.provenance import marking_of
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
@@ -135,6 +136,8 @@ class PhotoMakerBot(commands.Bot):
         self.job_store = JobStore(self.database)
         self.identity_requests = IdentityRequestService(self, IdentityRequestStore(self.database))
         self.identity_activity = ActivityService(self, ActivityStore(self.database))
+        marking = await asyncio.to_thread(marking_of, self.settings)
+        check = await PictureCheck.load(self, servers, marking, self.settings)
         contexts = DrawContextService(DrawContextStore(self.database), MembershipService(self))
         self.jobs = JobService(
             self,
@@ -143,7 +146,8 @@ class PhotoMakerBot(commands.Bot):
             self.identities,
             contexts,
             Controls(running=running_controls, done=done_controls),
-            await asyncio.to_thread(marking_of, self.settings),
+            marking,
+            check,
             keep_pictures=self.settings.keep_pictures,
             role_weights=self.settings.role_weights,
         )
@@ -158,8 +162,8 @@ class PhotoMakerBot(commands.Bot):
         )
         self.drawing = drawing = DrawingService(contexts, admission, self.jobs, self.limits)
         suggestions = Suggestions(identities, drawing, servers, self.limits.loras)
-        samples = StyleSamples(self.gpu, self.limits.default_steps, self.limits.default_guidance)
-        services = JobServices(drawing, self.jobs, self.job_store, privacy, prompts, Reports(servers))
+        samples = StyleSamples(self.gpu, check, self.limits.default_steps, self.limits.default_guidance)
+        services = JobServices(drawing, self.jobs, self.job_store, privacy, prompts, Reports(servers), check)
         for view in (
             *listening_views(services),
             ConfirmView(privacy, self.jobs),
@@ -190,7 +194,7 @@ class PhotoMakerBot(commands.Bot):
             AccountCommands(OpenJobStore(self.database), self.job_store, self.jobs, preferences, drawing, self.limits),
             StyleCommands(samples, suggestions),
             PrivacyCommands(privacy, self.jobs, self.identity_requests.store),
-            AdminCommands(servers, self.job_store, self.jobs, admission, self.limits),
+            AdminCommands(servers, self.job_store, self.jobs, admission, self.limits, check),
             HelpCommands(drawing, self.identities, self.limits),
         ):
             await self.add_cog(cog)

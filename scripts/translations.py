@@ -24,6 +24,7 @@ from bot.config import load_settings
 from bot.domain.consent import SENTENCES as CONSENT_SENTENCES
 from bot.domain.consent import Declaration
 from bot.domain.draw_request import QUALITIES
+from bot.domain.explicit_pictures import TREATMENTS
 from bot.i18n.catalogue import CATALOGUES, LANGUAGES
 from photomaker_core.images.photo_quality import Note
 from photomaker_core.presets.aspect_ratios import ASPECTS
@@ -43,6 +44,7 @@ _MEMBERS_ERRORS = {
     "NameTakenError",
     "NotAllowedError",
     "NotFoundError",
+    "NotShownError",
     "OptedOutError",
     "PhotoError",
     "PromptError",
@@ -72,6 +74,7 @@ def sentences() -> list[Sentence]:
             *CONSENT_SENTENCES.values(),
             *QUALITIES,
             *ASPECTS,
+            *TREATMENTS,
             *JOB_STATES,
         )
     )

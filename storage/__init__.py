@@ -15,7 +15,7 @@ from storage.errors import (
 )
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, Removal
 from storage.identity_requests import IdentityRequestStore, RequestInfo
-from storage.jobs import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
+from storage.jobs import UNLIMITED, DrawnPicture, JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
 from storage.limits import StorageLimits
 from storage.open_jobs import OpenJobStore, QueuedJob, QueuePage
 from storage.photos import PhotoFeatures, PhotoStore
@@ -32,6 +32,7 @@ __all__ = [
     "DatabaseInUseError",
     "DatabaseUnavailableError",
     "DrawContextStore",
+    "DrawnPicture",
     "DuplicatePhotoError",
     "IdentityInfo",
     "IdentityRequestStore",

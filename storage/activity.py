@@ -24,7 +24,7 @@ class ActivityStore:
         Raises :class:`NotFoundError`.
         """
         query = (
-            select(Job, Result.thumbnail)
+            select(Job, Result.thumbnail, Result.is_spoiler)
             .join(JobIdentity, JobIdentity.job_id == Job.id)
             .join(Result, (Result.job_id == Job.id) & (Result.position == 0))
             .where(JobIdentity.identity_id == identity_id, Job.state == DELIVERED)
@@ -34,7 +34,10 @@ class ActivityStore:
         )
         async with self._database.reading() as session:
             await _check_owner(session, owner_id, identity_id)
-            return [PastJob(record_of(job), thumbnail) for job, thumbnail in await session.execute(query)]
+            return [
+                PastJob(record_of(job), thumbnail, is_spoiler)
+                for job, thumbnail, is_spoiler in await session.execute(query)
+            ]
 
     async def find(self, owner_id: int, identity_id: int, job_id: int) -> JobRecord:
         """One of those jobs; raises :class:`NotFoundError` where it is gone or not of this person."""

@@ -54,7 +54,9 @@ async def erase_job(session: AsyncSession, job_id: int) -> None:
     )
     await session.execute(delete(JobIdentity).where(JobIdentity.job_id == job_id))
     await session.execute(
-        update(Result).where(Result.job_id == job_id).values(seed=0, settings={}, picture=None, thumbnail=None)
+        update(Result)
+        .where(Result.job_id == job_id)
+        .values(seed=0, settings={}, picture=None, thumbnail=None, is_spoiler=False)
     )
 
 

@@ -23,10 +23,11 @@ DRAWN: Final = "drawn"
 DELIVERED: Final = "delivered"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
-JOB_STATES: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, FAILED, CANCELLED, ERASED)
+REFUSED: Final = "refused"
+JOB_STATES: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, FAILED, CANCELLED, REFUSED, ERASED)
 _OPEN: Final = (QUEUED, RUNNING)
 _OLDEST_FIRST: Final = select(Job).order_by(Job.id)
-_COUNTED: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, ERASED)
+_COUNTED: Final = (QUEUED, RUNNING, DRAWN, DELIVERED, REFUSED, ERASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ UNLIMITED: Final = JobLimits()
 class JobRecord:
     """An accepted job; ``state`` is one of ``JOB_STATES``, ``attempts`` counts how often its drawing has begun.
 
-    Once it has ended, ``error`` is what its member reads of a failure, ``dropped_text`` the end of the prompt that the
-    model did not see.
+    Once it has ended, ``error`` is what its member reads of a failure or a refusal, ``dropped_text`` the end of the
+    prompt that the model did not see.
     """
 
     id: int
@@ -87,23 +88,35 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewResult:
-    """The seed of one new picture and its encoded bytes; ``thumbnail`` is a small JPEG."""
+    """The seed of one new picture and its encoded bytes; ``thumbnail`` is a small JPEG, ``is_spoiler`` says that both
+    are shown behind a spoiler."""
 
     seed: int
     picture: bytes | None = None
     thumbnail: bytes | None = None
+    is_spoiler: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPicture:
+    """One encoded picture of a job, as it is to be shown."""
+
+    content: bytes
+    is_spoiler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PastJob:
-    """A delivered job and a small JPEG of its first picture, where there is one."""
+    """A delivered job and a small JPEG of its first picture, where there is one, behind a spoiler or not."""
 
     record: JobRecord
     thumbnail: bytes | None
+    is_spoiler: bool = False
 
 
 class JobStore:
-    """The jobs' life: queued, running, then drawn and delivered, or failed, or cancelled.
+    """The jobs' life: queued, running, then drawn and delivered, or failed, or cancelled, or refused: what was drawn
+    may not be shown.
 
     A job that has ended awaits delivery until its member knows. What ends a job says whether it was open until then:
     the first end is the one that counts.
@@ -151,7 +164,7 @@ class JobStore:
     async def history(self, user_id: int, limit: int, offset: int = 0) -> list[PastJob]:
         """A member's delivered jobs, the newest first, each with its first thumbnail."""
         query = (
-            select(Job, Result.thumbnail)
+            select(Job, Result.thumbnail, Result.is_spoiler)
             .join(Result, (Result.job_id == Job.id) & (Result.position == 0))
             .where(Job.user_id == user_id, Job.state == DELIVERED)
             .order_by(Job.id.desc())
@@ -159,7 +172,10 @@ class JobStore:
             .offset(offset)
         )
         async with self._database.reading() as session:
-            return [PastJob(record_of(job), thumbnail) for job, thumbnail in await session.execute(query)]
+            return [
+                PastJob(record_of(job), thumbnail, is_spoiler)
+                for job, thumbnail, is_spoiler in await session.execute(query)
+            ]
 
     async def counts(self) -> dict[str, int]:
         """The number of jobs in each state."""
@@ -171,11 +187,16 @@ class JobStore:
         async with self._database.reading() as session:
             return await session.scalar(select(Job.source).where(Job.id == job_id))
 
-    async def pictures(self, job_id: int) -> list[bytes]:
-        """A job's encoded pictures in order, as long as they are there."""
-        query = select(Result.picture).where(Result.job_id == job_id, Result.picture.is_not(None))
+    async def pictures(self, job_id: int) -> list[DrawnPicture]:
+        """A job's pictures in order, as long as they are there."""
+        query = (
+            select(Result.picture, Result.is_spoiler)
+            .where(Result.job_id == job_id, Result.picture.is_not(None))
+            .order_by(Result.position)
+        )
         async with self._database.reading() as session:
-            return [one for one in await session.scalars(query.order_by(Result.position)) if one is not None]
+            found = (await session.execute(query)).tuples()
+            return [DrawnPicture(content, is_spoiler) for content, is_spoiler in found if content is not None]
 
     async def moved(self, job_id: int, message_id: int) -> None:
         """Note that another message shows the job from now on."""
@@ -215,6 +236,10 @@ class JobStore:
 
     async def failed(self, job_id: int, error: str) -> bool:
         return await self._change_open(job_id, state=FAILED, error=error, **_ended())
+
+    async def refused(self, job_id: int, reason: str) -> bool:
+        """End a job whose pictures may not be shown; nothing is kept of them."""
+        return await self._change_open(job_id, state=REFUSED, error=reason, **_ended())
 
     async def cancelled(self, job_id: int) -> bool:
         return await self._change_open(job_id, state=CANCELLED, **_ended())

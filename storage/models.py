@@ -258,7 +258,7 @@ class OptOut(Base):
 
 class Result(Base):
     """One picture of a job: how it was made, a small JPEG of it, and the picture itself until it is delivered, or for
-    good where pictures are kept."""
+    good where pictures are kept. ``is_spoiler`` says that both are shown behind a spoiler."""
 
     __tablename__ = "results"
     __table_args__ = (UniqueConstraint("job_id", "position"), _NEVER_REUSED)
@@ -270,4 +270,5 @@ class Result(Base):
     settings: Mapped[dict[str, Any]]
     picture: Mapped[bytes | None]
     thumbnail: Mapped[bytes | None]
+    is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=_now)

@@ -50,6 +50,7 @@ class ResultData:
     seed: int
     picture: bytes | None
     thumbnail: bytes | None
+    is_spoiler: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,10 @@ class PrivacyStore:
                 await prompts_of(session, user_id),
                 await preferences_of(session, user_id),
                 [JobData(one.id, one.state, one.request, one.created_at, one.finished_at, one.error) for one in jobs],
-                [ResultData(one.job_id, one.position, one.seed, one.picture, one.thumbnail) for one in results],
+                [
+                    ResultData(one.job_id, one.position, one.seed, one.picture, one.thumbnail, one.is_spoiler)
+                    for one in results
+                ],
                 await consents_of(session, user_id),
                 await requests_of(session, user_id),
                 await session.scalar(select(OptOut.created_at).where(OptOut.user_id == user_id)),

@@ -23,7 +23,8 @@ class Rules:
     id in decimal. ``pictures_a_day``: the most pictures of one member in 24 hours. ``server_jobs`` and
     ``server_pictures_a_day``: the same for all members together. ``wait_minutes``: the longest wait of a new job.
     ``uploads_an_hour``: the most photos that one member may hand in. ``report_channel``: where reports
-    go. ``style``, ``aspect`` and ``quality`` are taken where neither the command nor the member's preferences say
+    go. ``explicit_pictures``: spoiler, blur or refuse; ``None`` for refuse, and spoiler in age-restricted channels.
+    ``style``, ``aspect`` and ``quality`` are taken where neither the command nor the member's preferences say
     anything.
     """
 
@@ -42,6 +43,7 @@ class Rules:
     server_pictures_a_day: int | None = None
     wait_minutes: int | None = None
     uploads_an_hour: int | None = None
+    explicit_pictures: str | None = None
 
     def most_open_jobs(self, roles: Iterable[int]) -> int | None:
         """The most jobs that a member with these roles may have open: a role's largest number, else everybody's."""

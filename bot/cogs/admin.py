@@ -12,12 +12,14 @@ from discord.ext import commands
 
 from bot.cogs.options import matching, shared_options
 from bot.domain.draw_request import Limits
+from bot.domain.explicit_pictures import Treatment
 from bot.domain.member_text import cleaned, escaped, folded
 from bot.domain.stored_settings import usable_defaults
 from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation.messages import duration, enumeration, listing
 from bot.services.admission import AdmissionPolicy
 from bot.services.jobs import JobService
+from bot.services.picture_check import PictureCheck
 from photomaker_core.errors import SettingsError, UserError
 from storage import JobStore, Preferences, Rules, ServerStore
 
@@ -36,9 +38,16 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     """For members who may manage the server; Discord hides it from others, and each call is checked anew."""
 
     def __init__(
-        self, servers: ServerStore, job_store: JobStore, jobs: JobService, admission: AdmissionPolicy, limits: Limits
+        self,
+        servers: ServerStore,
+        job_store: JobStore,
+        jobs: JobService,
+        admission: AdmissionPolicy,
+        limits: Limits,
+        check: PictureCheck,
     ) -> None:
         super().__init__()
+        self._check = check
         self._servers, self._job_store, self._jobs = servers, job_store, jobs
         self._admission, self._limits = admission, limits
 
@@ -141,6 +150,11 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     ) -> None:
         await self._change(interaction, lambda rules: replace(rules, style=style, aspect=aspect, quality=quality))
 
+    @app_commands.command(description="What becomes of explicit pictures; left out, it depends on the channel")
+    @app_commands.describe(pictures="Left out: a spoiler in age-restricted channels, refused in all others")
+    async def explicit(self, interaction: discord.Interaction, pictures: Treatment | None = None) -> None:
+        await self._change(interaction, lambda rules: replace(rules, explicit_pictures=pictures))
+
     @app_commands.command(description="Where reports of pictures go; without a channel, to the bot's operator only")
     @app_commands.describe(channel="A channel that I can write to")
     async def reports(self, interaction: discord.Interaction, channel: discord.TextChannel | None = None) -> None:
@@ -197,10 +211,12 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         await self._show(interaction, await self._servers.update(_server_of(interaction), change))
 
     async def _show(self, interaction: discord.Interaction, rules: Rules) -> None:
-        unusable = usable_defaults(Preferences(), rules, self._limits).notes.values()
-        await interaction.edit_original_response(
-            content=listing([*_shown(rules), *(f"-# {note}" for note in unusable)])
-        )
+        notes = [*usable_defaults(Preferences(), rules, self._limits).notes.values()]
+        if not self._check.is_on:
+            notes.append(gettext("I cannot tell explicit pictures: the bot’s operator has not installed the check."))
+        elif rules.explicit_pictures == "spoiler":
+            notes.append(gettext("Discord allows explicit pictures in age-restricted channels only."))
+        await interaction.edit_original_response(content=listing([*_shown(rules), *(f"-# {one}" for one in notes)]))
 
 
 def _server_of(interaction: discord.Interaction) -> int:
@@ -225,6 +241,12 @@ def _shown(rules: Rules) -> list[str]:
             number=rules.server_pictures_a_day or gettext(_BOTS_LIMIT),
         ),
         gettext("Longest wait in minutes: {number}", number=rules.wait_minutes or gettext(_BOTS_LIMIT)),
+        gettext(
+            "Explicit pictures: {treatment}",
+            treatment=gettext(rules.explicit_pictures)
+            if rules.explicit_pictures
+            else gettext("refused, and behind a spoiler in age-restricted channels"),
+        ),
         gettext(
             "Reports go to: {place}",
             place=f"<#{rules.report_channel}>" if rules.report_channel else gettext("the bot’s operator"),

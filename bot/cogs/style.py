@@ -71,19 +71,22 @@ class _StylesPage(ui.LayoutView):
     def add_text(self, text: str) -> None:
         self._container.add_item(ui.TextDisplay(text))
 
-    def add_style(self, name: str, picture: bytes) -> None:
+    def add_style(self, name: str, picture: bytes | None) -> None:
+        text = f"**{gettext(name)}**\n-# `{STYLES[name].prompt.format(prompt='…')}`"
+        if picture is None:
+            self.add_text(text)
+            return
         file = f"style-{len(self.files) + 1}.jpg"
         self.files.append(discord.File(io.BytesIO(picture), file))
-        adds = STYLES[name].prompt.format(prompt="…")
         self._container.add_item(
             ui.Section(
-                f"**{gettext(name)}**\n-# `{adds}`",
+                text,
                 accessory=ui.Thumbnail(f"attachment://{file}", description=gettext(name)),
             )
         )
 
 
-def _pages(pictures: Mapping[str, bytes], loras: Sequence[str]) -> Iterator[_StylesPage]:
+def _pages(pictures: Mapping[str, bytes | None], loras: Sequence[str]) -> Iterator[_StylesPage]:
     """Lay the pictures out on as few pages as they need, about equally long; the first one ends with the LoRAs."""
     styles = list(pictures.items())
     size = math.ceil(len(styles) / math.ceil(len(styles) / _MOST_FILES))

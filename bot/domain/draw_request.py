@@ -114,7 +114,8 @@ class DrawRequest:
     With a ``layout`` the identities are several people in one picture, in the order of the prompt's trigger words;
     without one they are blended into one person. Each takes the place of the one ``exchange`` places after them. Where
     the layout is automatic, ``kept_regions`` says where people were in each picture, for pictures that start from it
-    and for people who have exchanged their places (:mod:`bot.domain.places`).
+    and for people who have exchanged their places (:mod:`bot.domain.places`). ``not_shown`` are the numbers of the
+    pictures that were drawn and left out.
     """
 
     prompt: str
@@ -140,6 +141,12 @@ class DrawRequest:
     layout: str | None = None
     exchange: int = 0
     kept_regions: tuple[str, ...] = ()
+    not_shown: tuple[int, ...] = ()
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The numbers of the pictures that its message shows, counted from 0."""
+        return tuple(number for number in range(self.count) if number not in self.not_shown)
 
     def to_json(self) -> dict[str, Any]:
         return {"version": _VERSION, **asdict(self)}

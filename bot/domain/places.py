@@ -41,8 +41,9 @@ def exchanged(request: DrawRequest) -> DrawRequest:
 
 
 def of_picture(request: DrawRequest, number: int) -> DrawRequest:
-    """A request for one picture that starts from the picture ``number`` of another, counted from 0."""
-    return replace(request, count=1, kept_regions=request.kept_regions[number : number + 1])
+    """A request for one picture that starts from the picture ``number`` of those that another shows, counted from 0."""
+    drawn_as = request.shown[number]
+    return replace(request, count=1, kept_regions=request.kept_regions[drawn_as : drawn_as + 1], not_shown=())
 
 
 def with_seed(request: DrawRequest, seed: int) -> DrawRequest:

@@ -25,7 +25,10 @@ def packed(data: UserData) -> bytes:
             "opted_out_at": data.opted_out_at,
             "prompts": [asdict(one) for one in data.prompts],
             "preferences": asdict(data.preferences),
-            "results": [{"job_id": one.job_id, "position": one.position, "seed": one.seed} for one in data.results],
+            "results": [
+                {"job_id": one.job_id, "position": one.position, "seed": one.seed, "is_spoiler": one.is_spoiler}
+                for one in data.results
+            ],
         }
         archive.writestr("data.json", json.dumps(content, indent=2, ensure_ascii=False, default=_as_text))
         for identity, photos in data.photos.items():

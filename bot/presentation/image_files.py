@@ -14,6 +14,8 @@ from photomaker_core.provenance.marking import Marking
 UPLOAD_LIMIT_BYTES: Final = 10 * 1024 * 1024
 _PREVIEW_SIDE_PX: Final = 256
 _THUMBNAIL_SIDE_PX: Final = 160
+_BLURRED_SIDE_PX: Final = 10
+"""So few pixels of a picture are left that no face and no body can be made out."""
 _SMALL: Final = Marking("photomaker-bot")
 
 
@@ -34,6 +36,19 @@ def encode_pictures(
         if sum(map(len, files)) <= limit_bytes:
             break
     return "jpg", files
+
+
+def blurred(picture: Image.Image) -> Image.Image:
+    """A picture of the same size that shows colours alone; nothing brings back what it showed."""
+    scale = _BLURRED_SIDE_PX / max(picture.size)
+    few = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
+    return picture.resize(few, Image.Resampling.BOX).resize(picture.size, Image.Resampling.BICUBIC)
+
+
+def blurred_file(content: bytes, marking: Marking) -> bytes:
+    """The same of an encoded picture; raises ``OSError`` for what is none. Slow: keep it off an event loop."""
+    _, (encoded,) = encode_pictures([blurred(Image.open(io.BytesIO(content)).convert("RGB"))], marking)
+    return encoded
 
 
 def encode_preview(previews: Sequence[Image.Image]) -> bytes:

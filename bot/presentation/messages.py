@@ -133,6 +133,28 @@ def photos_left_out(given: Sequence[int], used: Sequence[int]) -> list[str]:
     return [gettext("Not all photos found room beside these words. I used: {photos}.", photos=listed)]
 
 
+def explicit_pictures(refused: int, blurred: int) -> list[str]:
+    """Notes on pictures that are not shown as they were drawn."""
+    notes = []
+    if refused:
+        notes.append(
+            ngettext(
+                "{number} picture looks explicit and is left out.",
+                "{number} pictures look explicit and are left out.",
+                refused,
+            )
+        )
+    if blurred:
+        notes.append(
+            ngettext(
+                "{number} picture looks explicit and is blurred.",
+                "{number} pictures look explicit and are blurred.",
+                blurred,
+            )
+        )
+    return notes
+
+
 def settings(request: DrawRequest) -> str:
     """The settings of a request, without those that are usual."""
     last = request.seed + request.count - 1

@@ -26,8 +26,9 @@ from bot.i18n.catalogue import ENGLISH, gettext, speaking
 from bot.presentation import messages
 from bot.presentation.image_files import encode_pictures
 from bot.services.job_messages import CONNECTION_ERRORS, Attached, JobMessages, Message, has_live_token
+from bot.services.picture_check import NOT_SENT_DIRECTLY, PictureCheck
 from photomaker_core.provenance.marking import Marking
-from storage import JobRecord, JobStore, StorageError
+from storage import DrawnPicture, JobRecord, JobStore, StorageError
 from storage.jobs import CANCELLED, DRAWN
 
 log = logging.getLogger(__name__)
@@ -64,11 +65,12 @@ class Delivery:
         job_messages: JobMessages,
         controls: Callable[[DrawRequest], discord.ui.View],
         marking: Marking,
+        check: PictureCheck,
         *,
         keep_pictures: bool,
     ) -> None:
         self._store, self._messages, self._controls = store, job_messages, controls
-        self._marking, self._keep_pictures = marking, keep_pictures
+        self._marking, self._check, self._keep_pictures = marking, check, keep_pictures
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._context = contextvars.copy_context()
 
@@ -76,7 +78,7 @@ class Delivery:
         self,
         record: JobRecord,
         save: Callable[[], Awaitable[bool]] | None = None,
-        pictures: Sequence[bytes] | None = None,
+        pictures: Sequence[DrawnPicture] | None = None,
         *,
         said_before: asyncio.Task[None] | None = None,
     ) -> None:
@@ -105,7 +107,7 @@ class Delivery:
         self,
         record: JobRecord,
         save: Callable[[], Awaitable[bool]] | None,
-        pictures: Sequence[bytes] | None,
+        pictures: Sequence[DrawnPicture] | None,
         said_before: asyncio.Task[None] | None,
     ) -> None:
         saving = None if save is None else asyncio.ensure_future(self._write(save, record.id))
@@ -150,7 +152,7 @@ class Delivery:
             log.exception("job %d: its row cannot be written", job_id)
             return True
 
-    async def _message(self, record: JobRecord, pictures: Sequence[bytes] | None) -> Message:
+    async def _message(self, record: JobRecord, pictures: Sequence[DrawnPicture] | None) -> Message:
         if record.state == DRAWN:
             if pictures is None:
                 pictures = await _insistently(lambda: self._store.pictures(record.id), record.id)
@@ -167,13 +169,15 @@ class Delivery:
         while places:
             if places[0] == self._messages.edit and not has_live_token(record):
                 places.pop(0)
+            if places[0] == self._messages.direct:
+                message = await self._private(message)
             try:
                 return await places[0](record, message, may_be_there=may_be_there)
             except (discord.HTTPException, *CONNECTION_ERRORS) as error:
                 following = what_next(error, is_reply=places[0] == self._messages.edit)
                 if following is Next.SMALLER and message.files:
                     instead = gettext(_TOO_LARGE_SENTENCE)
-                    message = await asyncio.to_thread(_smaller, record.id, message, self._marking, instead)
+                    message = await asyncio.to_thread(_smaller, message, self._marking, instead)
                 elif following is not Next.AGAIN:
                     log.info("job %d: %s; trying elsewhere", record.id, error)
                     reasons.append(str(error))
@@ -186,6 +190,13 @@ class Delivery:
                     await asyncio.sleep(max(wait_s, retry_after_s(error)))
                     wait_s = min(2 * wait_s, MOST_WAIT_S)
         raise UndeliverableError("; ".join(reasons))
+
+    async def _private(self, message: Message) -> Message:
+        """The same for a direct message, where other rules hold for what lies behind a spoiler."""
+        files = await self._check.for_direct_message(message.files)
+        if len(files) == len(message.files):
+            return replace(message, files=files)
+        return replace(message, content=f"{message.content}\n{gettext(NOT_SENT_DIRECTLY)}", files=files)
 
 
 async def _insistently(work: Callable[[], Awaitable[T]], job_id: int) -> T:
@@ -222,11 +233,11 @@ def retry_after_s(error: Exception) -> float:
     return 0.0
 
 
-def attached(job_id: int, pictures: Sequence[bytes]) -> tuple[Attached, ...]:
-    """A job's encoded pictures as files with names that say their format."""
+def attached(job_id: int, pictures: Sequence[DrawnPicture]) -> tuple[Attached, ...]:
+    """A job's pictures as files."""
     return tuple(
-        Attached(f"picture-{job_id}-{number}.{'png' if content.startswith(_PNG) else 'jpg'}", content)
-        for number, content in enumerate(pictures, start=1)
+        Attached.picture(f"picture-{job_id}-{number}", one.content, is_spoiler=one.is_spoiler)
+        for number, one in enumerate(pictures, start=1)
     )
 
 
@@ -236,15 +247,18 @@ def language_of(record: JobRecord) -> str:
     return language if isinstance(language, str) else ENGLISH
 
 
-def _smaller(job_id: int, message: Message, marking: Marking, instead: str) -> Message:
+def _smaller(message: Message, marking: Marking, instead: str) -> Message:
     """The same with files half as large, or without files and with a sentence where that cannot be. Slow."""
     before = sum(len(one.content) for one in message.files)
     pictures = [Image.open(io.BytesIO(one.content)).convert("RGB") for one in message.files]
     _, contents = encode_pictures(pictures, marking.of_marked_pixels, round(_SMALLER * before))
     if sum(map(len, contents)) < _LAST_SHRINKING * before:
-        return replace(message, files=attached(job_id, contents))
+        files = [
+            Attached.picture(one.stem, content, is_spoiler=one.is_spoiler)
+            for one, content in zip(message.files, contents, strict=True)
+        ]
+        return replace(message, files=tuple(files))
     return Message(f"{message.content}\n{instead}", view=message.view)
 
 
-_PNG = b"\x89PNG"
 _TOO_LARGE_SENTENCE = "The picture is drawn, but Discord takes no file as large as this here. Try a smaller shape."

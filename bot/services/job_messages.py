@@ -24,16 +24,32 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
 _LOOKED_THROUGH = 500
+_SPOILER = "SPOILER_"
+_PNG = b"\x89PNG"
 CONNECTION_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, discord.RateLimited)
 """Errors of a request that got no answer from Discord; the request may or may not have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A file to attach."""
+    """A file to attach. Discord hides it behind a spoiler where its name says so."""
 
     name: str
     content: bytes
+
+    @classmethod
+    def picture(cls, stem: str, content: bytes, *, is_spoiler: bool = False) -> Attached:
+        """An encoded picture; its name says the format."""
+        suffix = "png" if content.startswith(_PNG) else "jpg"
+        return cls(f"{_SPOILER if is_spoiler else ''}{stem}.{suffix}", content)
+
+    @property
+    def stem(self) -> str:
+        return self.name.removeprefix(_SPOILER).rpartition(".")[0]
+
+    @property
+    def is_spoiler(self) -> bool:
+        return self.name.startswith(_SPOILER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ class JobMessages:
         await webhook.edit_message(
             message_id,
             content=message.content,
-            attachments=_as_files(message.files),
+            attachments=as_files(message.files),
             allowed_mentions=discord.AllowedMentions.none(),
             view=view,
         )
@@ -132,7 +148,7 @@ class JobMessages:
             return found
         sent = await place.send(
             _addressed(record, message),
-            files=_as_files(message.files),
+            files=as_files(message.files),
             allowed_mentions=discord.AllowedMentions.none(),
             nonce=f"photomaker-{record.id}",
             view=message.view or discord.utils.MISSING,
@@ -167,5 +183,6 @@ def has_live_token(record: JobRecord) -> bool:
     return bool(record.interaction_token) and datetime.now(UTC) - record.created_at < TOKEN_LIFETIME
 
 
-def _as_files(files: Sequence[Attached]) -> list[discord.File]:
+def as_files(files: Sequence[Attached]) -> list[discord.File]:
+    """Files as discord.py sends them; it keeps what their names say about spoilers."""
     return [discord.File(io.BytesIO(one.content), one.name) for one in files]

@@ -7,7 +7,8 @@
   own begins a job again where that process has ended, and has its own rule for those that end it.)
 - ``drawn``: its encoded pictures lie in the database, written in the transaction that ended the drawing.
 - ``delivered``: the member has them, and the pictures are erased unless they are to be kept.
-- ``failed``, ``cancelled``: it ended without pictures, with a sentence for the member.
+- ``failed``, ``cancelled``, ``refused``: it ended without pictures, with a sentence for the member. What is refused has
+  been drawn and may not be shown there; nothing of it is stored.
 
 The first end counts: a row is only changed from an open state, so that a cancelled job is never drawn. Whatever ended
 awaits delivery (:mod:`bot.services.delivery`) until the member knows.
@@ -31,23 +32,23 @@ from typing import Any, Final
 import discord
 
 from bot.domain.draw_request import DrawRequest
-from bot.domain.places import found_places
 from bot.i18n.catalogue import current, gettext, speaking
 from bot.presentation import messages
 from bot.presentation.errors import sentence_for
-from bot.presentation.image_files import encode_pictures, encode_thumbnails
 from bot.services.delivery import Delivery, language_of
 from bot.services.draw_contexts import DrawContextService
+from bot.services.drawn_results import NotShownError, results_of
 from bot.services.identities import IdentityService
 from bot.services.job_messages import CONNECTION_ERRORS, JobMessages, Message
 from bot.services.job_submission import JobSubmission, NotOpenError
 from bot.services.open_jobs import JobView, OpenJob, OpenJobs
+from bot.services.picture_check import PictureCheck
 from bot.workers.model_worker import ModelWorker, WorkerError
 from photomaker_core.errors import UserError
 from photomaker_core.provenance.marking import Marking
 from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, Progress, Started
-from storage import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, NewResult, StorageError
-from storage.jobs import CANCELLED, DRAWN, FAILED
+from storage import UNLIMITED, JobLimits, JobRecord, JobStore, NewJob, StorageError
+from storage.jobs import CANCELLED, DRAWN, FAILED, REFUSED
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class JobService:
         contexts: DrawContextService,
         controls: Controls,
         marking: Marking,
+        check: PictureCheck,
         *,
         keep_pictures: bool,
         role_weights: Mapping[int, float],
@@ -88,11 +90,11 @@ class JobService:
         self._store = store
         self._gpu, self._identities, self._controls = gpu, identities, controls
         self._messages = JobMessages(client, store)
-        self._delivery = Delivery(store, self._messages, controls.done, marking, keep_pictures=keep_pictures)
-        self._open = OpenJobs(self._messages)
+        self._delivery = Delivery(store, self._messages, controls.done, marking, check, keep_pictures=keep_pictures)
+        self._open = OpenJobs(self._messages, check)
         self.throughput = self._open.throughput
         self._submission = JobSubmission(store, identities, contexts, gpu, self._on_loop)
-        self._role_weights, self._marking = role_weights, marking
+        self._role_weights, self._marking, self._check = role_weights, marking, check
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -318,38 +320,32 @@ class JobService:
             self._open.tell_places()
 
     def _failed(self, record: JobRecord, error: Exception, said_before: asyncio.Task[None] | None = None) -> None:
+        """End a job without pictures; what may not be shown is no failure."""
         sentence = sentence_for(error, f"job {record.id}")
-        ended = replace(record, state=FAILED, error=sentence, finished_at=datetime.now(UTC))
-        self._delivery.start(ended, lambda: self._store.failed(record.id, sentence), said_before=said_before)
+        is_refused = isinstance(error, NotShownError)
+        end = self._store.refused if is_refused else self._store.failed
+        state = REFUSED if is_refused else FAILED
+        ended = replace(record, state=state, error=sentence, finished_at=datetime.now(UTC))
+        self._delivery.start(ended, lambda: end(record.id, sentence), said_before=said_before)
 
     async def _drawn(self, job: OpenJob, event: Finished) -> None:
         record, request, started = job.record, job.request, job.started or Started("")
         try:
-            _, contents = await asyncio.to_thread(encode_pictures, event.pictures, self._marking)
-            thumbnails = await asyncio.to_thread(encode_thumbnails, event.pictures)
+            drawn = await results_of(record.channel_id, request, started, event, self._check, self._marking)
         except Exception as error:
             self._failed(record, error, job.edit)
             return
-        found: dict[str, Any] = {}
-        if left_out := messages.photos_left_out(started.photos_given, started.photos_used):
-            found["notes"] = [*request.notes, *left_out]
-        if places := found_places(request, event.regions):
-            found["kept_regions"] = list(places)
-        results = [
-            NewResult(request.seed + index, content, thumbnail)
-            for index, (content, thumbnail) in enumerate(zip(contents, thumbnails, strict=True))
-        ]
         ended = replace(
             record,
             state=DRAWN,
-            request={**record.request, **found},
+            request={**record.request, **drawn.found},
             dropped_text=started.dropped_text,
             finished_at=datetime.now(UTC),
         )
         self._delivery.start(
             ended,
-            lambda: self._store.drawn(record.id, results, started.dropped_text, found),
-            contents,
+            lambda: self._store.drawn(record.id, drawn.results, started.dropped_text, drawn.found),
+            drawn.pictures,
             said_before=job.edit,
         )
 

@@ -21,6 +21,7 @@ from bot.i18n.catalogue import speaking
 from bot.presentation import messages
 from bot.presentation.image_files import encode_preview
 from bot.services.job_messages import Attached, JobMessages
+from bot.services.picture_check import PictureCheck
 from photomaker_core.sampling.generation import steps_anew
 from photomaker_core.serving.runner import Progress, Started
 from storage import JobRecord, LimitReachedError
@@ -35,7 +36,7 @@ _TOLD_PLACES = 10
 @dataclass(slots=True, eq=False)
 class OpenJob:
     """A job that has not ended. ``is_ending`` where its end is known already, ``is_submitted`` where the GPU thread
-    has it, ``is_begun`` where its row says that it is being drawn."""
+    has it, ``is_begun`` where its row says that it is being drawn, ``has_previews`` until one of them was explicit."""
 
     record: JobRecord
     request: DrawRequest
@@ -45,6 +46,7 @@ class OpenJob:
     started_at_s: float | None = None
     edited_at_s: float = float("-inf")
     previews: Sequence[Image.Image] = ()
+    has_previews: bool = True
     edit: asyncio.Task[None] | None = None
     is_submitted: bool = False
     is_begun: bool = False
@@ -87,9 +89,9 @@ class Place:
 class OpenJobs:
     """Counts the open jobs and keeps their messages up to date, as far as Discord's rate limits leave room."""
 
-    def __init__(self, job_messages: JobMessages) -> None:
+    def __init__(self, job_messages: JobMessages, check: PictureCheck) -> None:
         self.throughput = ThroughputEstimator()
-        self._messages = job_messages
+        self._messages, self._check = job_messages, check
         self._jobs: dict[int, OpenJob] = {}
         self._coming_jobs = self._coming_steps = 0
         self._loop = asyncio.get_running_loop()
@@ -198,7 +200,9 @@ class OpenJobs:
                 raise
         try:
             files = []
-            if previews:
+            if previews and job.has_previews:
+                job.has_previews = await self._check.may_be_previewed(previews)
+            if previews and job.has_previews:
                 encoded = await asyncio.to_thread(encode_preview, previews)
                 files = [Attached(f"preview-{job.record.id}.jpg", encoded)]
             await self._messages.progress(job.record, content, files)

@@ -11,6 +11,7 @@ from typing import Final
 import aiohttp
 import discord
 import torch
+from PIL import Image
 
 from bot.config import TURBO, Settings, without_password
 from bot.services.model_loading import model_loader
@@ -19,6 +20,7 @@ from photomaker_core.loading.base_model import best_hardware
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.loading.sdxl_config import photomaker_footprint
 from photomaker_core.memory.plans import PLANS
+from photomaker_core.models.nsfw_classifier import loaded_nsfw_classifier
 from photomaker_core.provenance.certificates import CertificateError, read_certificate
 from photomaker_core.provenance.manifest import can_use_manifests
 from photomaker_core.sampling.generation import GenerationSettings
@@ -45,6 +47,7 @@ async def examine(settings: Settings) -> list[Finding]:
         await _token(settings),
         await _database(settings),
         await asyncio.to_thread(_provenance, settings),
+        await asyncio.to_thread(_picture_check, settings),
         await asyncio.to_thread(_memory, settings),
         *await asyncio.to_thread(_model, settings),
     ]
@@ -93,6 +96,23 @@ def _provenance(settings: Settings) -> Finding:
     if certificate.expires - now < _SOON:
         return Finding("provenance", False, f"{says}, which is soon; make or get a new certificate")
     return Finding("provenance", True, says)
+
+
+def _picture_check(settings: Settings) -> Finding:
+    """Load the classifier and ask it about an empty picture."""
+    try:
+        classifier = loaded_nsfw_classifier()
+        if classifier is None:
+            says = 'drawn pictures are not checked for nudity: pip install "photomaker-bot[safety]"'
+            return Finding("picture check", True, says)
+        classifier.scores([Image.new("RGB", (64, 64))])
+    except Exception as error:
+        return Finding("picture check", False, str(error))
+    says = (
+        f"every drawn picture is checked; explicit from a score of {settings.explicit_threshold:g} on, "
+        f"in direct messages: {settings.explicit_in_direct_messages}"
+    )
+    return Finding("picture check", True, says)
 
 
 def _memory(settings: Settings) -> Finding:

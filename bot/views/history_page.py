@@ -53,8 +53,8 @@ class HistoryPage(ui.LayoutView):
         if past.thumbnail is None:
             return ui.TextDisplay(text)
         name = f"thumbnail-{past.record.id}.jpg"
-        self.files.append(discord.File(io.BytesIO(past.thumbnail), name))
-        return ui.Section(text, accessory=ui.Thumbnail(f"attachment://{name}"))
+        self.files.append(discord.File(io.BytesIO(past.thumbnail), name, spoiler=past.is_spoiler))
+        return ui.Section(text, accessory=ui.Thumbnail(self.files[-1]))
 
 
 class _HasJobStore(Protocol):

@@ -7,7 +7,6 @@ registers one view of each kind when it starts.
 from __future__ import annotations
 
 import contextlib
-import io
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +18,8 @@ from bot.domain.places import exchanged, of_picture, with_seed
 from bot.i18n.catalogue import gettext
 from bot.presentation.downloads import downloaded
 from bot.services.drawing import fresh_seed
+from bot.services.job_messages import Attached, as_files
+from bot.services.picture_check import NOT_SENT_DIRECTLY
 from bot.views.job_forms import ChangeForm, JobServices, KeepForm, ReportForm
 from bot.views.persistent import PersistentView, without_listener
 from photomaker_core.errors import UserError
@@ -106,12 +107,13 @@ class _DoneView(_JobView):
         """Leave out what makes no sense for a request: the menu where there is one picture, the buttons where more."""
         if request.layout is None:
             self.remove_item(self.swap)
-        if request.count == 1:
+        shown = len(request.shown)
+        if shown == 1:
             self.remove_item(self.rework)
         else:
             for button in (self.upscale, self.vary_subtly, self.vary_strongly):
                 self.remove_item(button)
-            for option in _rework_options(request.count):
+            for option in _rework_options(shown):
                 self.rework.append_option(option)
 
     @ui.button(label="Again", emoji="🔁", custom_id="photomaker:again", row=0)
@@ -179,11 +181,11 @@ class _DoneView(_JobView):
         await self._own_job(interaction)
         assert interaction.message is not None
         await interaction.response.defer(ephemeral=True, thinking=True)
-        files = [
-            discord.File(io.BytesIO(await downloaded(one)), one.filename) for one in interaction.message.attachments
-        ]
+        own = [Attached(one.filename, await downloaded(one)) for one in interaction.message.attachments]
+        files = await self._services.check.for_direct_message(own)
+        told = [interaction.message.jump_url, *([] if len(files) == len(own) else [gettext(NOT_SENT_DIRECTLY)])]
         try:
-            await interaction.user.send(interaction.message.jump_url, files=files)
+            await interaction.user.send("\n".join(told), files=as_files(files))
         except discord.Forbidden:
             raise UserError(
                 "I may not write to you. Allow direct messages in this server's privacy settings."
@@ -211,9 +213,9 @@ class _DoneView(_JobView):
     async def _rework(self, interaction: discord.Interaction, number: int, rework: Rework) -> None:
         record = await self._own_job(interaction)
         assert interaction.message is not None
-        if number >= len(interaction.message.attachments):
-            raise UserError(_GONE)
         request = _request_of(record)
+        if number >= min(len(interaction.message.attachments), len(request.shown)):
+            raise UserError(_GONE)
         await interaction.response.defer(thinking=True)
         source = await downloaded(interaction.message.attachments[number])
         changed = replace(
@@ -243,7 +245,7 @@ def _request_of(record: JobRecord) -> DrawRequest:
 
 def _whole(record: JobRecord) -> DrawRequest:
     """The request of a job as a picture that starts from noise: a picture that it may have started from is not kept."""
-    return replace(_request_of(record), denoise_strength=1.0, upscale_factor=1.0)
+    return replace(_request_of(record), denoise_strength=1.0, upscale_factor=1.0, not_shown=())
 
 
 def _rework_options(count: int) -> list[discord.SelectOption]:

@@ -12,6 +12,7 @@ from bot.i18n.catalogue import gettext
 from bot.presentation.errors import say
 from bot.services.drawing import DrawingService
 from bot.services.jobs import JobService
+from bot.services.picture_check import PictureCheck
 from bot.services.prompt_library import keep_prompt
 from bot.services.reports import Reports
 from bot.views.persistent import PersistentForm
@@ -29,6 +30,7 @@ class JobServices:
     privacy: PrivacyStore
     prompts: PromptStore
     reports: Reports
+    check: PictureCheck
 
 
 class ChangeForm(PersistentForm):

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage import Database, JobLimits, JobStore, LimitReachedError, NewResult
+from storage import Database, DrawnPicture, JobLimits, JobStore, LimitReachedError, NewResult
 from tests.support.database import ADA, BOB, new_job, rows, url
 
 RESULT = NewResult(7, b"picture", b"thumbnail")
 
 
 async def test_unfinished_jobs_are_found_again_in_order(jobs: JobStore, file: Path) -> None:
-    accepted = [await jobs.accept(new_job(request={"number": number})) for number in range(5)]
+    accepted = [await jobs.accept(new_job(request={"number": number})) for number in range(6)]
     await jobs.begun(accepted[0].id)
     await jobs.drawn(accepted[1].id, [RESULT])
     await jobs.failed(accepted[2].id, "no")
     await jobs.cancelled(accepted[3].id)
+    await jobs.refused(accepted[5].id, "not here")
     assert [job.request["number"] for job in await jobs.unfinished()] == [0, 4]
-    assert [job.request["number"] for job in await jobs.undelivered()] == [1, 2, 3]
+    assert [job.request["number"] for job in await jobs.undelivered()] == [1, 2, 3, 5]
     assert [state for (state,) in rows(file, "SELECT state FROM jobs ORDER BY id")] == [
-        "running", "drawn", "failed", "cancelled", "queued",
+        "running", "drawn", "failed", "cancelled", "queued", "refused",
     ]  # fmt: skip
 
 
@@ -30,8 +32,8 @@ async def test_unfinished_jobs_are_found_again_in_order(jobs: JobStore, file: Pa
 async def test_pictures_wait_for_their_delivery(jobs: JobStore, file: Path, keep: bool) -> None:
     job = await jobs.accept(new_job(source=b"source"))
     assert await jobs.source(job.id) == b"source"
-    assert await jobs.drawn(job.id, [RESULT, RESULT], "in the sea")
-    assert await jobs.pictures(job.id) == [b"picture", b"picture"]
+    assert await jobs.drawn(job.id, [RESULT, replace(RESULT, is_spoiler=True)], "in the sea")
+    assert await jobs.pictures(job.id) == [DrawnPicture(b"picture"), DrawnPicture(b"picture", is_spoiler=True)]
     assert rows(file, "SELECT source, interaction_token, dropped_text FROM jobs") == [(None, "t", "in the sea")]
     await jobs.delivered(job.id, 77, keep_pictures=keep)
     assert rows(file, "SELECT state, message_id, interaction_token, awaits_delivery FROM jobs") == [
