@@ -1,4 +1,4 @@
-"""What tests of the picture check need: age-restricted channels, which SimCord does not know, and a harmless positive."""
+"""What tests of the picture check need: channels that SimCord does not know, and a harmless picture that is refused."""
 
 from __future__ import annotations
 
