@@ -69,12 +69,17 @@ def folded(text: str) -> str:
     return " ".join(_INVISIBLE.sub("", shown).translate(_SIMILAR).split())
 
 
+def foldings(text: str) -> set[str]:
+    """The ways in which a text can be compared: a character that shows nothing counts as nothing, or as a space."""
+    return {folded(text), folded(_INVISIBLE.sub(" ", _spaced(text)))}
+
+
 def first_word_in(words: Iterable[str], texts: Sequence[str]) -> str | None:
     """The first of the words or phrases that occurs whole in any of the texts, as :func:`folded` compares them.
 
-    A character that shows nothing counts as nothing and also as a space: it can be put within a word and between two.
+    A character that shows nothing can be put within a word and between two.
     """
-    forms = {form for text in texts for form in (folded(text), folded(_INVISIBLE.sub(" ", _spaced(text))))}
+    forms = {form for text in texts for form in foldings(text)}
     for word in words:
         pattern = re.compile(rf"(?<!\w){re.escape(folded(word))}(?!\w)")
         if folded(word) and any(pattern.search(form) for form in forms):

@@ -1,284 +1,155 @@
 """Refusal of sexual pictures of minors, whatever a server or the operator allows.
 
-Called where a request is admitted and where a prompt is kept. The lists hold English, German, Spanish and Chinese.
+Called where a request is admitted, where its drawing is prepared, and where a prompt is kept. What is written with
+other letters, signs, digits, gaps or hidden characters is read as what it looks like. Where that is too strict, a picture of
+an adult is refused and other words will do; the other mistake is the one to avoid.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
 
-from bot.domain.member_text import folded
+from bot.domain import minor_protection_words as known
+from bot.domain.draw_request import DrawRequest
+from bot.domain.member_text import foldings
 from photomaker_core.errors import PromptError
 
-_MINORS: Final = frozenset(
-    {
-        "baby",
-        "babies",
-        "babys",
-        "infant",
-        "infants",
-        "toddler",
-        "toddlers",
-        "kid",
-        "kids",
-        "kiddo",
-        "kiddie",
-        "kiddies",
-        "child",
-        "children",
-        "childs",
-        "childlike",
-        "boy",
-        "boys",
-        "girl",
-        "girls",
-        "schoolboy",
-        "schoolboys",
-        "schoolgirl",
-        "schoolgirls",
-        "teen",
-        "teens",
-        "teenage",
-        "teenaged",
-        "teenager",
-        "teenagers",
-        "preteen",
-        "preteens",
-        "tween",
-        "tweens",
-        "underage",
-        "underaged",
-        "minor",
-        "minors",
-        "juvenile",
-        "juveniles",
-        "adolescent",
-        "adolescents",
-        "loli",
-        "lolita",
-        "lolicon",
-        "shota",
-        "shotacon",
-        "kindergarten",
-        "preschooler",
-        "youngster",
-        "youngsters",
-        "kind",
-        "kinder",
-        "kindes",
-        "kindlich",
-        "madchen",
-        "maedchen",
-        "junge",
-        "jungen",
-        "bub",
-        "buben",
-        "saugling",
-        "saeugling",
-        "kleinkind",
-        "kleinkinder",
-        "schulmadchen",
-        "schulmaedchen",
-        "schuljunge",
-        "jugendlicher",
-        "jugendliche",
-        "jugendlichen",
-        "minderjahrig",
-        "minderjaehrig",
-        "minderjahrige",
-        "minderjahriger",
-        "minderjaehrige",
-        "nino",
-        "ninos",
-        "nina",
-        "ninas",
-        "chico",
-        "chicos",
-        "chica",
-        "chicas",
-        "muchacho",
-        "muchachos",
-        "muchacha",
-        "muchachas",
-        "bebe",
-        "bebes",
-        "adolescente",
-        "adolescentes",
-        "menor",
-        "menores",
-        "colegiala",
-        "colegialas",
-        "colegial",
-        "crio",
-        "cria",
-    }
+_LATIN: Final = str.maketrans(
+    dict(zip("ıłøđħɡɑɩᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "ilodhgaiabcdefghijklmnoprstuvwyz", strict=True))
 )
-_SEXUAL: Final = frozenset(
-    {
-        "nude",
-        "nudes",
-        "nudity",
-        "naked",
-        "nakedness",
-        "nsfw",
-        "sex",
-        "sexy",
-        "sexual",
-        "sexually",
-        "sexualized",
-        "sexualised",
-        "porn",
-        "porno",
-        "pornographic",
-        "pornography",
-        "hentai",
-        "erotic",
-        "erotica",
-        "erotism",
-        "topless",
-        "bottomless",
-        "undressed",
-        "unclothed",
-        "undressing",
-        "stripping",
-        "stripper",
-        "striptease",
-        "lingerie",
-        "underwear",
-        "panties",
-        "thong",
-        "bra",
-        "orgasm",
-        "masturbating",
-        "masturbation",
-        "blowjob",
-        "handjob",
-        "intercourse",
-        "penis",
-        "vagina",
-        "vulva",
-        "genitals",
-        "genitalia",
-        "nipples",
-        "nipple",
-        "breasts",
-        "boobs",
-        "tits",
-        "pussy",
-        "cock",
-        "dick",
-        "cum",
-        "cumshot",
-        "fetish",
-        "bdsm",
-        "bondage",
-        "seductive",
-        "lewd",
-        "horny",
-        "aroused",
-        "fuck",
-        "fucking",
-        "fucked",
-        "rape",
-        "xxx",
-        "nackt",
-        "nackte",
-        "nackter",
-        "nacktes",
-        "nackten",
-        "nacktheit",
-        "unbekleidet",
-        "sexuell",
-        "erotisch",
-        "erotische",
-        "unterwasche",
-        "unterwaesche",
-        "dessous",
-        "bruste",
-        "brueste",
-        "busen",
-        "brustwarzen",
-        "pornografisch",
-        "geil",
-        "desnudo",
-        "desnuda",
-        "desnudos",
-        "desnudas",
-        "desnudez",
-        "sexo",
-        "erotico",
-        "pornografico",
-        "lenceria",
-        "pechos",
-        "tetas",
-        "pezones",
-        "bragas",
-    }
-)
-_CLOTHES: Final = frozenset(
-    {
-        "clothes",
-        "clothing",
-        "clothed",
-        "dressed",
-        "shirt",
-        "dress",
-        "pants",
-        "trousers",
-        "underwear",
-        "kleidung",
-        "kleider",
-        "bekleidet",
-        "angezogen",
-        "ropa",
-        "vestido",
-        "vestida",
-    }
-)
-"""What makes a picture naked where the negative prompt asks for its absence."""
-
-_CHINESE_MINORS: Final = (
-    "男孩", "女孩", "儿童", "兒童", "孩子", "小孩", "婴儿", "嬰兒", "少年", "少女", "未成年",
-    "萝莉", "正太", "幼女", "幼童",
-)  # fmt: skip
-_CHINESE_SEXUAL: Final = ("裸", "色情", "性感", "性交", "性爱", "情色", "内衣", "內衣", "乳房", "做爱", "淫")
-_CHINESE_CLOTHES: Final = ("衣服", "穿着", "衣物")
-
-_AGE: Final = re.compile(
-    r"(?<!\d)(?:[0-9]|1[0-7])[\s-]*(?:years?[\s-]*olds?|yrs?[\s-]*olds?|y/?o\b|jahrig|jaehrig|jahre alt|anos?\b|岁|歲)"
-    r"|\b(?:aged?|alter|edad)(?: of| de)? (?:[0-9]|1[0-7])(?!\d)"
-)
-_DIGITS: Final = str.maketrans("013457@$", "oieastas")
-_SEPARATORS: Final = re.compile(r"(?<=\w)[._*\-|](?=\w)")
-_SPELT_OUT: Final = re.compile(r"(?<!\w)(?:\w ){2,}\w(?!\w)")
+"""Letters that look like Latin ones, and have no decomposition into them."""
+_SIGNS: Final = str.maketrans(dict(zip("@$€!|+¡", "aseiiti", strict=True)))
+_DIGITS: Final = str.maketrans(dict(zip("013457869", "oieastbbg", strict=True)))
+_SHAPES: Final = str.maketrans(dict(zip("013457869lz", "oieastbbgis", strict=True)))
+"""Digits that stand for letters, and letters that are taken for each other: i, l and 1; s, z and 5."""
+_VOWELS: Final = frozenset("aeiouy")
+_WORD: Final = re.compile(r"[^\W_]+")
+_BRACKETS: Final = re.compile(r"[()\[\]{}<>\\]|:\s*\d+(?:\.\d+)?(?=\s*[)\]])")
+"""The marks of weights in a prompt."""
+_WITHIN: Final = re.compile(r"(?<=[^\W_])(?:[^\w\s]|_)+(?=[^\W_])")
+_SPELT_OUT: Final = re.compile(r"(?<![^\W_])(?:[^\W_][\W_]+){2,}[^\W_](?![^\W_])")
+_BETWEEN_IDEOGRAPHS: Final = re.compile(r"(?<=[\u3400-\u9fff])[^\u3400-\u9fff\w]+(?=[\u3400-\u9fff])")
+_LONGEST_WORD: Final = 100
 
 
-def check_minors(prompt: str, negative: str | None = None) -> None:
+def check_minors(prompt: str, negative: str | None = None, beside: Iterable[str] = ()) -> None:
     """Raise :class:`PromptError` for a prompt that puts a minor and something sexual together.
 
-    ``prompt`` is the text with its style. Spelling with digits for letters, marks, and signs or spaces between letters
-    makes no difference.
+    ``prompt`` is the text with its style; ``beside`` is what else says what the picture shows, such as the names of its
+    people and LoRAs.
     """
-    forms = _forms(prompt)
-    if not (_has(forms, _MINORS, _CHINESE_MINORS) or any(map(_AGE.search, forms))):
-        return
-    without_clothes = negative is not None and _has(_forms(negative), _CLOTHES, _CHINESE_CLOTHES)
-    if without_clothes or _has(forms, _SEXUAL, _CHINESE_SEXUAL):
+    wanted, unwanted = _Reading(" , ".join([prompt, *beside])), _Reading(negative or "")
+    is_minor = wanted.has(_MINORS) or wanted.says(known.MINORS_AGE) or wanted.says(known.MINORS_PHRASE)
+    is_sexual = wanted.has(_SEXUAL) or wanted.says(known.NAKED_PHRASE) or wanted.lacks(_CLOTHES)
+    if (is_minor or unwanted.has(_ADULTS)) and (is_sexual or unwanted.has(_CLOTHES)):
         raise PromptError("I draw nothing sexual with children or teenagers, nowhere and for nobody.")
 
 
-def _forms(text: str) -> set[str]:
+def check_minors_in(request: DrawRequest) -> None:
+    """The same for all that a request says, the names of its people and LoRAs included."""
+    names = (*(one.name for one in request.identities), *(name for name, _ in request.loras))
+    check_minors(request.styled()[0], request.negative, names)
+
+
+class _Words:
+    """Words to look for, and what to look for within texts that put no spaces between theirs."""
+
+    def __init__(self, words: frozenset[str], within: frozenset[str]) -> None:
+        self._within = within
+        self.shapes = frozenset(map(_shape, words))
+        self._runs: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+        for word in words:
+            letters, runs = _runs(word)
+            self._runs[letters].append(runs)
+
+    def are_in(self, text: str) -> bool:
+        return any(one in text for one in self._within)
+
+    def have(self, word: str) -> bool:
+        """True for one of the words, also with letters drawn out: vowels, and whatever is repeated three times."""
+        if _shape(word) in self.shapes:
+            return True
+        letters, runs = _runs(word.translate(_DIGITS))
+        return any(
+            all(
+                run == least or (run > least and (letter in _VOWELS or run > 2))
+                for letter, run, least in zip(letters, runs, wanted, strict=True)
+            )
+            for wanted in self._runs.get(letters, ())
+        )
+
+
+class _Reading:
     """The ways in which a text can be read."""
-    marked = unicodedata.normalize("NFD", folded(text))
-    plain = "".join(one for one in marked if not unicodedata.combining(one))
-    closed = _SPELT_OUT.sub(lambda found: found[0].replace(" ", ""), plain)
-    forms = {plain, closed, _SEPARATORS.sub("", closed), _SEPARATORS.sub(" ", plain)}
-    return forms | {one.translate(_DIGITS) for one in forms}
+
+    def __init__(self, text: str) -> None:
+        plain = {_without_accents(one) for one in foldings(text)}
+        plain |= {_BRACKETS.sub("", one) for one in plain}
+        self._plain = plain | {" ".join(_WORD.findall(one)) for one in plain}
+        signed = plain | {one.translate(_SIGNS) for one in plain}
+        whole = signed | {_WITHIN.sub("", one) for one in signed}
+        self._unspaced = plain | {_BETWEEN_IDEOGRAPHS.sub("", one) for one in plain}
+        self._words = {word for one in whole for word in _WORD.findall(one)}
+        self._spelt = {_shape("".join(_WORD.findall(run))) for one in signed for run in _SPELT_OUT.findall(one)}
+
+    def has(self, words: _Words) -> bool:
+        return (
+            any(map(words.are_in, self._unspaced))
+            or any(map(words.have, self._words))
+            or any(shape in run for run in self._spelt for shape in words.shapes)
+            or any(not words.shapes.isdisjoint(_parts(_shape(word))) for word in self._words)
+        )
+
+    def says(self, phrase: re.Pattern[str]) -> bool:
+        return any(map(phrase.search, self._plain))
+
+    def lacks(self, words: _Words) -> bool:
+        """True where one of the words is said to be absent."""
+        absent = (found["what"] for one in self._plain for found in known.WITHOUT.finditer(one))
+        return any(words.have(word) for what in absent for word in _WORD.findall(what))
 
 
-def _has(forms: set[str], words: frozenset[str], within: tuple[str, ...]) -> bool:
-    return any(not words.isdisjoint(re.findall(r"[^\W_]+", form)) for form in forms) or any(
-        one in form for form in forms for one in within
-    )
+def _without_accents(text: str) -> str:
+    marked = unicodedata.normalize("NFD", text)
+    return "".join(one for one in marked if not unicodedata.combining(one)).translate(_LATIN)
+
+
+def _shape(word: str) -> str:
+    """What a word looks like: letters and digits that are taken for each other are one."""
+    return word.translate(_SHAPES)
+
+
+def _runs(word: str) -> tuple[str, tuple[int, ...]]:
+    """The letters of a word without repetitions, and how often each is repeated."""
+    runs = [(letter, len(list(group))) for letter, group in groupby(word)]
+    return "".join(letter for letter, _ in runs), tuple(count for _, count in runs)
+
+
+def _parts(shape: str) -> set[str]:
+    """The known words that a longer word consists of, where it consists of nothing else."""
+    length = len(shape)
+    if not 6 <= length <= _LONGEST_WORD:
+        return set()
+    pieces = [
+        (start, end) for start in range(length) for end in range(start + 3, length + 1) if shape[start:end] in _KNOWN
+    ]
+    reached, reaching = {0}, {length}
+    for start, end in pieces:
+        if start in reached:
+            reached.add(end)
+    for start, end in reversed(pieces):
+        if end in reaching:
+            reaching.add(start)
+    return {shape[start:end] for start, end in pieces if start in reached and end in reaching}
+
+
+_MINORS: Final = _Words(known.MINORS, known.CHINESE_MINORS)
+_SEXUAL: Final = _Words(known.SEXUAL, known.CHINESE_SEXUAL)
+_CLOTHES: Final = _Words(known.CLOTHES, known.CHINESE_CLOTHES)
+_ADULTS: Final = _Words(known.ADULTS, known.CHINESE_ADULTS)
+_KNOWN: Final = _MINORS.shapes | _SEXUAL.shapes | frozenset(map(_shape, known.FILLERS))

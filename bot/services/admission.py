@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from bot.domain.draw_request import DrawRequest
 from bot.domain.member_text import first_word_in
-from bot.domain.minor_protection import check_minors
+from bot.domain.minor_protection import check_minors_in
 from bot.services.draw_contexts import DrawContext
 from photomaker_core.errors import UserError
 from storage import JobLimits, Rules
@@ -32,7 +32,7 @@ class AdmissionPolicy:
         Raises :class:`NotAllowedError` where they may not draw this here and now, :class:`PromptError` for what is
         drawn nowhere.
         """
-        check_minors(request.styled()[0], request.negative)
+        check_minors_in(request)
         if self.is_draining:
             raise NotAllowedError("I am about to be restarted and take no new jobs. Please try again in a few minutes.")
         rules = context.rules

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Final
 
+from bot.domain.minor_protection import check_minors_in
 from bot.domain.places import regions_of
 from bot.services.draw_contexts import DrawContextService
 from bot.services.identities import IdentityService
@@ -64,6 +65,7 @@ class JobSubmission:
     async def submit(self, job: OpenJob, publish: Publish) -> None:
         """Hand a job to the GPU thread as soon as there is a model. Raises what keeps it from being drawn."""
         record, request = job.record, job.request
+        check_minors_in(request)
         load = self._identities.features if request.layout is None else self._identities.stacks
         features = await load(record.user_id, request.guild_id, request.identities)
         model = await asyncio.wrap_future(self._gpu.loaded)
