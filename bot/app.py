@@ -36,7 +36,7 @@ from bot.services.identity_requests import IdentityRequestService
 from bot.services.jobs import Controls, JobService
 from bot.services.memberships import MembershipService
 from bot.services.model_loading import model_loader
-from bot.services.picture_check import PictureCheck
+from bot.services.picture_check import PictureCheck, load_classifier
 from bot.services.provenance import marking_of
 from bot.services.reports import Reports
 from bot.services.style_samples import StyleSamples
@@ -126,6 +126,7 @@ class PhotoMakerBot(commands.Bot):
 
     async def open(self) -> None:
         """Open the database and put the commands on the tree: all that needs neither Discord nor the model."""
+        classifier = await load_classifier(self.settings.explicit_threshold)
         self.database = await Database.open(self.settings.database_url, exclusive=True)
         stored = StorageLimits(self.settings.max_identities, MAX_PHOTOS, self.settings.max_stored_mib * 2**20)
         identities, photos = IdentityStore(self.database, stored), PhotoStore(self.database, stored)
@@ -137,7 +138,14 @@ class PhotoMakerBot(commands.Bot):
         self.identity_requests = IdentityRequestService(self, IdentityRequestStore(self.database))
         self.identity_activity = ActivityService(self, ActivityStore(self.database))
         marking = await asyncio.to_thread(marking_of, self.settings)
-        check = await PictureCheck.load(self, servers, marking, self.settings)
+        check = PictureCheck(
+            self,
+            servers,
+            marking,
+            classifier,
+            self.settings.explicit_threshold,
+            self.settings.explicit_in_direct_messages,
+        )
         contexts = DrawContextService(DrawContextStore(self.database), MembershipService(self))
         self.jobs = JobService(
             self,

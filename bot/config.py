@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     max_identities: int = Field(default=50, ge=1)
     max_stored_mib: int = Field(default=100, ge=1)
     keep_pictures: bool = False
-    explicit_threshold: float = Field(default=0.8, ge=0, le=1)
+    explicit_threshold: float = Field(default=0.5, ge=0, le=1)
     explicit_in_direct_messages: Literal["spoiler", "blur", "refuse"] = "refuse"
     stop_grace_seconds: int = Field(default=30, ge=0, le=3600)
     provenance_operator: str = Field(default="photomaker-bot", min_length=1, max_length=64)

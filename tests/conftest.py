@@ -33,6 +33,7 @@ from photomaker_core.library_logging import quiet_libraries  # noqa: E402
 from photomaker_core.loading.adapter import load_adapter  # noqa: E402
 from photomaker_core.loading.base_model import load_base  # noqa: E402
 from photomaker_core.loading.photomaker import PhotoMaker  # noqa: E402
+from photomaker_core.models.nsfw_classifier import loaded_nsfw_classifier  # noqa: E402
 from photomaker_core.sampling.generation import Generation  # noqa: E402
 from photomaker_core.sampling.step_engine import StepEngine  # noqa: E402
 from storage import Database, IdentityStore, NewPhoto  # noqa: E402
@@ -194,6 +195,14 @@ def faulty_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultySteps]:
     faulty = FaultySteps(monkeypatch)
     yield faulty
     faulty.goes_on.set()
+
+
+@pytest.fixture
+def loaded_anew() -> Iterator[None]:
+    """The classifier of the picture check is loaded by the test, and again after it."""
+    loaded_nsfw_classifier.cache_clear()
+    yield
+    loaded_nsfw_classifier.cache_clear()
 
 
 @pytest.fixture

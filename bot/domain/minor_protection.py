@@ -1,8 +1,8 @@
 """Refusal of sexual pictures of minors, whatever a server or the operator allows.
 
 Called where a request is admitted, where its drawing is prepared, and where a prompt is kept. What is written with
-other letters, signs, digits, gaps or hidden characters is read as what it looks like. Where that is too strict, a picture of
-an adult is refused and other words will do; the other mistake is the one to avoid.
+other letters, signs, digits, gaps or hidden characters is read as what it looks like. Where that is too strict, a
+picture of an adult is refused and other words will do; the other mistake is the one to avoid.
 """
 
 from __future__ import annotations

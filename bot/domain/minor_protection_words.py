@@ -10,7 +10,7 @@ from typing import Final
 
 
 def _words(text: str) -> frozenset[str]:
-    found = set()
+    found: set[str] = set()
     for one in text.split():
         stem, _, endings = one.rstrip(")").partition("(")
         found.update(f"{stem}{ending}" for ending in endings.split(","))

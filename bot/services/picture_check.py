@@ -16,7 +16,6 @@ from typing import Final
 import discord
 from PIL import Image
 
-from bot.config import Settings
 from bot.domain.explicit_pictures import Treatment, treatment_in
 from bot.presentation.image_files import blurred, blurred_file
 from bot.services.job_messages import CONNECTION_ERRORS, Attached
@@ -27,6 +26,16 @@ from storage import ServerStore
 log = logging.getLogger(__name__)
 
 NOT_SENT_DIRECTLY: Final = "What looks explicit is not sent in direct messages, so I have left it out."
+
+
+async def load_classifier(threshold: float) -> NsfwClassifier | None:
+    """The classifier where the extra is installed; raises :class:`ModelError` where it cannot be loaded."""
+    classifier = await asyncio.to_thread(loaded_nsfw_classifier)
+    if classifier is None:
+        log.info("pictures are not checked for explicit content: the extra “safety” is not installed")
+    else:
+        log.info("pictures are checked for explicit content, which is from a score of %g on", threshold)
+    return classifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +68,6 @@ class PictureCheck:
         self._classifier, self._threshold = classifier, threshold
         self._in_direct_messages = in_direct_messages
         self._one_at_a_time = asyncio.Lock()
-
-    @classmethod
-    async def load(
-        cls, client: discord.Client, servers: ServerStore, marking: Marking, settings: Settings
-    ) -> PictureCheck:
-        """Load the classifier where the extra is installed; raises :class:`ModelError` where it cannot be loaded."""
-        classifier = await asyncio.to_thread(loaded_nsfw_classifier)
-        threshold = settings.explicit_threshold
-        log.info(
-            "pictures are not checked for explicit content: the extra “safety” is not installed"
-            if classifier is None
-            else f"pictures are checked; explicit from a score of {threshold} on"
-        )
-        return cls(client, servers, marking, classifier, threshold, settings.explicit_in_direct_messages)
 
     @property
     def is_on(self) -> bool:

@@ -14,7 +14,7 @@ from PIL import Image
 from photomaker_core.errors import ModelError
 
 _THREADS = 1
-"""Drawing has the other cores; one picture takes some 20 ms."""
+"""Drawing has the other cores; one picture takes some 40 ms."""
 
 
 def can_use_nsfw_classifier() -> bool:

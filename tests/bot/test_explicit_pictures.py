@@ -119,6 +119,24 @@ async def test_in_direct_messages_the_operator_decides(server: Server, shown_as:
         assert await has_few_colours(result.response.attachments[0]) is not shown_as.startswith("SPOILER_")
 
 
+async def test_a_channel_that_the_bot_does_not_know_is_asked_for(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a member has installed the bot for themself: what Discord does not tell counts as not age-restricted."""
+    await server.add(server.ada, "newton")
+    restrict(server, monkeypatch)
+    await server.env.settle()
+    guild = server.bot.get_guild(server.env.guild.id)
+    assert guild is not None
+    guild._channels.pop(server.channel.id)
+    assert names(await imagine(server)) == ["SPOILER_picture-1-1.png"]
+    for status, code in ((403, 50001), (404, 10003)):
+        guild._channels.pop(server.channel.id, None)
+        server.env.inject_error("GET", f"/channels/{server.channel.id}", status=status, code=code)
+        assert REFUSED in (await imagine(server)).content
+    assert rows(tmp_path, "SELECT state FROM jobs") == [("delivered",), ("refused",), ("refused",)]
+
+
 async def test_every_command_and_every_button_goes_the_same_way(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -142,7 +160,7 @@ async def test_every_command_and_every_button_goes_the_same_way(
         shown = await server.command(server.ada, command, **options)
         assert len(names(shown)) == options.get("count", 1)
         assert all(name.startswith("SPOILER_picture-") for name in names(shown))
-    for label in ("Again", "More style", "Upscale", "Vary a little"):
+    for label in ("Again", "Upscale"):
         again = (await click(server, server.ada, shown, label)).response
         assert again is not None
         assert [name.startswith("SPOILER_picture-") for name in names(again)] == [True]
@@ -179,7 +197,8 @@ async def test_no_preview_of_an_explicit_picture_is_shown(
 async def test_of_several_pictures_the_explicit_ones_are_left_out(
     server: Server, tmp_path: Path, tiny_model: PhotoMaker
 ) -> None:
-    await server.restart(bot(tmp_path, tiny_model, explicit_threshold=1.0))
+    unmarked = {"provenance_watermark": False}
+    await server.restart(bot(tmp_path, tiny_model, explicit_threshold=1.0, **unmarked))
     await server.add(server.ada, "newton")
     asked = {"prompt": "a man img", "count": 4, "seed": 4}
     whole = await server.command(server.ada, "imagine", **asked)
@@ -188,7 +207,7 @@ async def test_of_several_pictures_the_explicit_ones_are_left_out(
     order = sorted(scores)
     low, high = max(pairwise(order), key=lambda pair: pair[1] - pair[0])
     harmless = [number for number, score in enumerate(scores) if score <= low]
-    await server.restart(bot(tmp_path, tiny_model, explicit_threshold=(low + high) / 2))
+    await server.restart(bot(tmp_path, tiny_model, explicit_threshold=(low + high) / 2, **unmarked))
     shown = await server.command(server.ada, "imagine", **asked)
     assert [await one.read() for one in shown.attachments] == [await whole.attachments[n].read() for n in harmless]
     assert rows(tmp_path, "SELECT seed FROM results WHERE job_id = 2") == [(4 + number,) for number in harmless]
@@ -243,10 +262,14 @@ async def test_a_spoiler_stays_one_through_retries_restarts_and_smaller_files(
     server.env.inject_error("PATCH", "/webhooks/*/messages/*", status=413)
     shown = await imagine(server)
     assert [name.startswith("SPOILER_picture-1-1.") for name in names(shown)] == [True]
+    with monkeypatch.context() as patch:
+        patch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
+        await imagine(server)
+    assert names(server.channel.history()[-1]) == ["SPOILER_picture-2-1.png"]
     kept = bot(tmp_path, tiny_model, keep_pictures=True)
     await server.restart(kept)
     again = await imagine(server)
-    rows(tmp_path, "UPDATE jobs SET state = 'drawn', awaits_delivery = 1, interaction_token = 'x' WHERE id = 2")
+    rows(tmp_path, "UPDATE jobs SET state = 'drawn', awaits_delivery = 1, interaction_token = 'x' WHERE id = 3")
     await server.bot.close()
     monkeypatch.setattr(nsfw_classifier, "can_use_nsfw_classifier", lambda: False)
     nsfw_classifier.loaded_nsfw_classifier.cache_clear()
@@ -256,7 +279,7 @@ async def test_a_spoiler_stays_one_through_retries_restarts_and_smaller_files(
     nsfw_classifier.loaded_nsfw_classifier.cache_clear()
     for message in server.channel.history():
         assert all(name.startswith("SPOILER_") for name in names(message))
-    assert names(again) == ["SPOILER_picture-2-1.png"]
+    assert names(again) == ["SPOILER_picture-3-1.png"]
 
 
 async def test_a_refusal_is_told_after_a_restart_and_counts_as_one_of_the_days_pictures(

