@@ -37,14 +37,14 @@ _BETWEEN_IDEOGRAPHS: Final = re.compile(r"(?<=[\u3400-\u9fff])[^\u3400-\u9fff\w]
 _LONGEST_WORD: Final = 100
 
 
-def check_minors(prompt: str, negative: str | None = None, beside: Iterable[str] = ()) -> None:
+def check_minors(prompt: str, negative: str | None = None, people: Iterable[str] = ()) -> None:
     """Raise :class:`PromptError` for a prompt that puts a minor and something sexual together.
 
-    ``prompt`` is the text with its style; ``beside`` is what else says what the picture shows, such as the names of its
-    people and LoRAs.
+    ``prompt`` is all that says what the picture shows; ``people`` are names of who is in it, which can say how old
+    somebody is, and nothing sexual.
     """
-    wanted, unwanted = _Reading(" , ".join([prompt, *beside])), _Reading(negative or "")
-    is_minor = wanted.has(_MINORS) or wanted.says(known.MINORS_AGE) or wanted.says(known.MINORS_PHRASE)
+    wanted, unwanted = _Reading(prompt), _Reading(negative or "")
+    is_minor = wanted.tells_a_minor or any(_Reading(name).tells_a_minor for name in people)
     is_sexual = wanted.has(_SEXUAL) or wanted.says(known.NAKED_PHRASE) or wanted.lacks(_CLOTHES)
     if (is_minor or unwanted.has(_ADULTS)) and (is_sexual or unwanted.has(_CLOTHES)):
         raise PromptError("I draw nothing sexual with children or teenagers, nowhere and for nobody.")
@@ -52,8 +52,8 @@ def check_minors(prompt: str, negative: str | None = None, beside: Iterable[str]
 
 def check_minors_in(request: DrawRequest) -> None:
     """The same for all that a request says, the names of its people and LoRAs included."""
-    names = (*(one.name for one in request.identities), *(name for name, _ in request.loras))
-    check_minors(request.styled()[0], request.negative, names)
+    prompt = " , ".join([request.styled()[0], *(name for name, _ in request.loras)])
+    check_minors(prompt, request.negative, [one.name for one in request.identities])
 
 
 class _Words:
@@ -104,6 +104,10 @@ class _Reading:
             or any(shape in run for run in self._spelt for shape in words.shapes)
             or any(not words.shapes.isdisjoint(_parts(_shape(word))) for word in self._words)
         )
+
+    @property
+    def tells_a_minor(self) -> bool:
+        return self.has(_MINORS) or self.says(known.MINORS_AGE) or self.says(known.MINORS_PHRASE)
 
     def says(self, phrase: re.Pattern[str]) -> bool:
         return any(map(phrase.search, self._plain))

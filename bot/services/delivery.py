@@ -26,7 +26,7 @@ from bot.i18n.catalogue import ENGLISH, gettext, speaking
 from bot.presentation import messages
 from bot.presentation.image_files import encode_pictures
 from bot.services.job_messages import CONNECTION_ERRORS, Attached, JobMessages, Message, has_live_token
-from bot.services.picture_check import NOT_SENT_DIRECTLY, PictureCheck
+from bot.services.picture_check import PictureCheck, note_on_left_out
 from photomaker_core.provenance.marking import Marking
 from storage import DrawnPicture, JobRecord, JobStore, StorageError
 from storage.jobs import CANCELLED, DRAWN
@@ -196,7 +196,7 @@ class Delivery:
         files = await self._check.for_direct_message(message.files)
         if len(files) == len(message.files):
             return replace(message, files=files)
-        return replace(message, content=f"{message.content}\n{gettext(NOT_SENT_DIRECTLY)}", files=files)
+        return replace(message, content=f"{message.content}\n{note_on_left_out()}", files=files)
 
 
 async def _insistently(work: Callable[[], Awaitable[T]], job_id: int) -> T:

@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import discord
 from PIL import Image
 
 from bot.domain.explicit_pictures import Treatment, treatment_in
+from bot.i18n.catalogue import gettext
 from bot.presentation.image_files import blurred, blurred_file
 from bot.services.job_messages import CONNECTION_ERRORS, Attached
 from photomaker_core.models.nsfw_classifier import NsfwClassifier, loaded_nsfw_classifier
@@ -24,8 +24,6 @@ from photomaker_core.provenance.marking import Marking
 from storage import ServerStore
 
 log = logging.getLogger(__name__)
-
-NOT_SENT_DIRECTLY: Final = "What looks explicit is not sent in direct messages, so I have left it out."
 
 
 async def load_classifier(threshold: float) -> NsfwClassifier | None:
@@ -109,12 +107,14 @@ class PictureCheck:
     async def treatment(self, channel_id: int, guild_id: int | None) -> Treatment:
         """What becomes of an explicit picture in a channel. ``guild_id`` is the server whose rules hold, if any.
 
-        A channel that Discord does not tell about counts as one that is not age-restricted.
+        It is refused where Discord does not tell what channel that is.
         """
-        channel: object = self._client.get_channel(channel_id)
-        if channel is None and guild_id is not None:
-            channel = await self._fetched(channel_id)
-        if guild_id is None or isinstance(channel, discord.abc.PrivateChannel):
+        if guild_id is None:
+            return self._in_direct_messages
+        channel: object = self._client.get_channel(channel_id) or await self._fetched(channel_id)
+        if channel is None:
+            return "refuse"
+        if isinstance(channel, discord.abc.PrivateChannel):
             return self._in_direct_messages
         rules = await self._servers.rules(guild_id)
         return treatment_in(rules.explicit_pictures, is_age_restricted=_is_age_restricted(channel))
@@ -123,7 +123,7 @@ class PictureCheck:
         try:
             return await self._client.fetch_channel(channel_id)
         except (discord.HTTPException, discord.InvalidData, *CONNECTION_ERRORS) as error:
-            log.info("channel %d counts as not age-restricted: %s", channel_id, error)
+            log.info("explicit pictures are refused in channel %d, which is not known: %s", channel_id, error)
             return None
 
     async def for_direct_message(self, files: Sequence[Attached]) -> tuple[Attached, ...]:
@@ -138,6 +138,11 @@ class PictureCheck:
                 content = await asyncio.to_thread(blurred_file, one.content, self._marking)
                 kept.append(Attached.picture(one.stem, content))
         return tuple(kept)
+
+
+def note_on_left_out() -> str:
+    """The sentence where :meth:`PictureCheck.for_direct_message` has left something out."""
+    return gettext("What looks explicit is not sent in direct messages, so I have left it out.")
 
 
 def _is_age_restricted(channel: object) -> bool:

@@ -19,7 +19,7 @@ from bot.i18n.catalogue import gettext
 from bot.presentation.downloads import downloaded
 from bot.services.drawing import fresh_seed
 from bot.services.job_messages import Attached, as_files
-from bot.services.picture_check import NOT_SENT_DIRECTLY
+from bot.services.picture_check import note_on_left_out
 from bot.views.job_forms import ChangeForm, JobServices, KeepForm, ReportForm
 from bot.views.persistent import PersistentView, without_listener
 from photomaker_core.errors import UserError
@@ -183,7 +183,9 @@ class _DoneView(_JobView):
         await interaction.response.defer(ephemeral=True, thinking=True)
         own = [Attached(one.filename, await downloaded(one)) for one in interaction.message.attachments]
         files = await self._services.check.for_direct_message(own)
-        told = [interaction.message.jump_url, *([] if len(files) == len(own) else [gettext(NOT_SENT_DIRECTLY)])]
+        if not files:
+            raise UserError(note_on_left_out())
+        told = [interaction.message.jump_url, *([] if len(files) == len(own) else [note_on_left_out()])]
         try:
             await interaction.user.send("\n".join(told), files=as_files(files))
         except discord.Forbidden:

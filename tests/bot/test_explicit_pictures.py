@@ -120,9 +120,9 @@ async def test_in_direct_messages_the_operator_decides(server: Server, shown_as:
 
 
 async def test_a_channel_that_the_bot_does_not_know_is_asked_for(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, chief: simcord.MemberActor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a member has installed the bot for themself: what Discord does not tell counts as not age-restricted."""
+    """As where a member has installed the bot for themself: where Discord does not tell, all is refused."""
     await server.add(server.ada, "newton")
     restrict(server, monkeypatch)
     await server.env.settle()
@@ -130,6 +130,7 @@ async def test_a_channel_that_the_bot_does_not_know_is_asked_for(
     assert guild is not None
     guild._channels.pop(server.channel.id)
     assert names(await imagine(server)) == ["SPOILER_picture-1-1.png"]
+    await server.command(chief, "admin explicit", pictures="spoiler")
     for status, code in ((403, 50001), (404, 10003)):
         guild._channels.pop(server.channel.id, None)
         server.env.inject_error("GET", f"/channels/{server.channel.id}", status=status, code=code)
@@ -245,11 +246,13 @@ async def test_from_a_channel_into_direct_messages(
         await server.quiet()
     shown = await imagine(server)
     assert names(shown) == ["SPOILER_picture-2-1.png"]
-    await click(server, server.ada, shown, "Send me")
-    fallen_back, sent = server.ada.user.dm_channel.history()[-2:]
-    for number, message in enumerate((fallen_back, sent), start=1):
-        assert names(message) == [f"{prefix}picture-{number}-1.png" for prefix in shown_as]
-        assert (LEFT_OUT in message.content) is (shown_as == [])
+    clicked = await click(server, server.ada, shown, "Send me")
+    fallen_back, *sent = server.ada.user.dm_channel.history()[-1 - len(shown_as) :]
+    assert names(fallen_back) == [f"{prefix}picture-1-1.png" for prefix in shown_as]
+    assert (LEFT_OUT in fallen_back.content) is (shown_as == [])
+    assert [names(message) for message in sent] == [[f"{prefix}picture-2-1.png"] for prefix in shown_as]
+    assert clicked.response is not None
+    assert (LEFT_OUT in clicked.response.content) is (shown_as == [])
 
 
 async def test_a_spoiler_stays_one_through_retries_restarts_and_smaller_files(

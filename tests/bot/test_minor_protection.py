@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.app import PhotoMakerBot
-from bot.domain.minor_protection import check_minors
+from bot.domain.minor_protection import check_minors, check_minors_in
 from photomaker_core.conditioning.person_words import PERSON_WORDS, SINGULARS
 from photomaker_core.errors import PromptError
 from photomaker_core.evaluation.evaluation_prompts import PHOTO_PROMPTS
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.presets.styles import STYLES
+from tests.support.draw_requests import asked
 from tests.support.server import Server, click, drawn, rows, settings, submit
 
 REFUSAL = "nothing sexual with children or teenagers"
@@ -128,10 +130,22 @@ def test_what_is_taken_away_counts_too(prompt: str, negative: str | None) -> Non
         check_minors(prompt, negative)
 
 
-@pytest.mark.parametrize("beside", [["lolita v2"], ["my_girl"], ["Emma, 12 years old"]])
-def test_names_of_people_and_loras_count_too(beside: list[str]) -> None:
+@pytest.mark.parametrize("name", ["my_girl", "Emma, 12 years old", "Lea (13J) Tochter"])
+def test_names_of_people_say_who_is_a_minor(name: str) -> None:
+    check_minors("a person img", None, [name])
     with pytest.raises(PromptError, match=REFUSAL):
-        check_minors("a nude person img", None, beside)
+        check_minors("a nude person img", None, ["Newton", name])
+
+
+def test_names_of_people_say_nothing_sexual() -> None:
+    check_minors("a boy img in the park", None, ["Dick"])
+
+
+@pytest.mark.parametrize(("prompt", "lora"), [("a nude person img", "lolita v2"), ("a girl img", "hentai_v3")])
+def test_names_of_loras_count_too(prompt: str, lora: str) -> None:
+    request = replace(asked(prompt=prompt), loras=((lora, 1.0),))
+    with pytest.raises(PromptError, match=REFUSAL):
+        check_minors_in(request)
 
 
 @pytest.mark.parametrize(
