@@ -102,7 +102,7 @@ def drawn(*identities: tuple[int, str]) -> dict[str, object]:
 
 async def draw(jobs: JobStore, user_id: int, request: dict[str, object], message_id: int = 2) -> int:
     job = await jobs.accept(new_job(user_id=user_id, request=request, message_id=message_id))
-    await jobs.drawn(job.id, [NewResult(7, b"picture", b"thumbnail")])
+    await jobs.drawn(job.id, [NewResult(7, b"picture", b"thumbnail", is_spoiler=True)])
     await jobs.delivered(job.id, message_id, keep_pictures=True)
     return job.id
 
@@ -159,7 +159,9 @@ async def test_a_deleted_picture_leaves_no_thumbnail_no_prompt_and_no_entry_in_t
     assert [past.record.message_id for past in await jobs.history(ADA, 10)] == [6]
     assert await jobs.by_message(5) is None
     assert b"Newton" not in files(file)
-    assert rows(file, "SELECT settings, picture, thumbnail FROM results WHERE job_id = 1") == [("{}", None, None)]
+    assert rows(file, "SELECT settings, picture, thumbnail, is_spoiler FROM results WHERE job_id = 1") == [
+        ("{}", None, None, 0)
+    ]
     assert await PrivacyStore(database).erase_picture(999)
 
 
