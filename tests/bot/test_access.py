@@ -1,0 +1,269 @@
+"""Everything that can be used, tried by strangers, members of other servers, former members and in direct messages.
+
+What comes of it is the table docs/access.md: ``ACCESS_TABLE=write pytest tests/bot/test_access.py`` writes it anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import discord
+import pytest
+import simcord
+from simcord import actors
+
+from bot.services import memberships
+from tests.support.access_walk import ATTEMPTS, OF_EVERYBODY, THEIR_OWN, Actor, Outcome, Walk, told_by, unwalked
+from tests.support.server import Server, rows, upload
+
+PAGE = Path(__file__).parents[2] / "docs" / "access.md"
+_WRITES = os.environ.get("ACCESS_TABLE") == "write"
+_PICTURE_FORMS = {
+    "Change": {"prompt": "a man img and a man img", "negative": "", "seed": ""},
+    "Keep prompt": {"name": "kept", "prompt": "a man img"},
+    "Report": {"reason": "not nice"},
+}
+
+Row = Mapping[str, Outcome]
+
+
+@pytest.fixture
+def remembers_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memberships, "REMEMBERED_S", 0.0)
+
+
+@pytest.fixture
+async def walk(server: Server, tmp_path: Path, remembers_nobody: None) -> AsyncIterator[Walk]:
+    await server.add(server.ada, "zebedee", upload(1), upload(2), upload(3))
+    await server.add(server.ada, "yorick", upload(4))
+    await server.command(server.ada, "prompt save", name="house", prompt="a man img at my own house")
+    await server.command(server.ada, "imagine", prompt="a man img in secret woods", identity="zebedee")
+    ((zebedee,), _) = rows(tmp_path, "SELECT id FROM identities ORDER BY id")
+    assert isinstance(zebedee, int)
+    guest = server.env.guild.add_member(server.env.create_user("carl"))
+    yield Walk(server, tmp_path, zebedee, guest.user)
+    assert not server.unexpected_errors()
+
+
+@pytest.fixture
+def actors_here(server: Server) -> list[Actor]:
+    """Who tries, in the table's order; the former member was on the server when zebedee was drawn."""
+    guild = server.env.guild
+    former = guild.add_member(server.env.create_user("dan"))
+    guild.remove_member(former)
+    elsewhere = server.env.create_guild("Elsewhere")
+    eve = elsewhere.add_member(server.env.create_user("eve"))
+    return [
+        Actor("a stranger on the server", server.bob, server.channel),
+        Actor("a member of another server", eve, elsewhere.create_text_channel("art")),
+        Actor("a former member, in a DM", former.user),
+        Actor("its owner, in a DM", server.ada.user, is_owner=True),
+        Actor("its owner", server.ada, server.channel, is_owner=True),
+    ]
+
+
+def test_no_command_and_no_option_is_forgotten(server: Server) -> None:
+    assert unwalked(server.bot.tree) == []
+    assert not THEIR_OWN & set(ATTEMPTS)
+
+
+async def test_commands(server: Server, walk: Walk, actors_here: list[Actor]) -> None:
+    table: dict[str, Row] = {}
+    for name, attempts in ATTEMPTS.items():
+        found: dict[str, list[Outcome]] = {}
+        for actor in actors_here:
+            is_owner = actor.is_owner
+            tried = attempts[:1] if is_owner else attempts
+            for options in map(walk.with_number, tried):
+                if is_owner and name in ("identity rename", "identity delete", "prompt delete"):
+                    options = await _spare(server, actor, name, options)
+                outcome = await walk.attempt(
+                    lambda actor=actor, name=name, options=options: actor.slash(name, options),
+                    is_owner=is_owner,
+                    typed=str(options),
+                )
+                found.setdefault(actor.title, []).append(outcome)
+        table[f"`/{name}`"] = {title: _one_of(outcomes) for title, outcomes in found.items()}
+        for actor in actors_here[:3]:
+            assert all(
+                one.sentence is not None or not (set(options) - {"new_name", "number"})
+                for one, options in zip(found[actor.title], attempts, strict=True)
+            ), f"/{name} lets {actor.title} use what is ada's"
+    _compare("commands", "What is tried on ada's person, picture or prompt", table, [one.title for one in actors_here])
+
+
+async def _spare(server: Server, actor: Actor, name: str, options: dict[str, object]) -> dict[str, object]:
+    """The owner's try at what would end the world, on something of theirs beside it."""
+    spare = f"spare {'dm' if actor.channel is None else 'here'}"
+    if name == "prompt delete":
+        await server.command(server.ada, "prompt save", name=spare, prompt="a man img")
+    elif name == "identity rename":
+        await server.add(server.ada, spare, upload(3))
+        return {**options, "name": spare, "new_name": f"{spare} 2"}
+    else:
+        spare = f"{spare} 2"
+    return {**options, "name": spare}
+
+
+async def test_names_of_others_are_suggested_to_nobody(server: Server, actors_here: list[Actor], walk: Walk) -> None:
+    for actor in actors_here[:2]:
+        assert isinstance(actor.member, simcord.MemberActor)
+        assert actor.channel is not None
+        for command in server.bot.tree.walk_commands():
+            if not isinstance(command, discord.app_commands.Command):
+                continue
+            for option in command.parameters:
+                if option.autocomplete and not command.qualified_name.startswith("admin"):
+                    found = await actor.member.autocomplete(actor.channel, command.qualified_name, option.name, "")
+                    assert found == [], f"/{command.qualified_name} {option.name}"
+
+
+async def test_the_controls_of_a_picture(server: Server, walk: Walk, actors_here: list[Actor]) -> None:
+    together = await server.command(
+        server.ada, "together", id1="zebedee", id2="yorick", prompt="a man img and a man img in secret woods"
+    )
+    several = await server.command(
+        server.ada, "imagine", prompt="a man img in secret woods", identity="zebedee", count=2
+    )
+    moderator = _moderator(server)
+    who = [*actors_here[:2], moderator, actors_here[4]]
+    table: dict[str, Row] = {}
+    for label in _labels(together):
+        row: dict[str, Outcome] = {}
+        for actor in who:
+            message, is_owner = together, actor.is_owner
+            if label == "Delete" and (is_owner or actor.title == moderator.title):
+                message = await server.command(server.ada, "imagine", prompt="a man img", identity="zebedee")
+            free = label in ("Keep prompt", "Report") or (label == "Delete" and actor.title == moderator.title)
+            row[actor.title] = await walk.attempt(
+                lambda actor=actor, message=message, label=label: _click(actor, message, label),
+                is_owner=is_owner or free,
+            )
+            assert is_owner or free or row[actor.title].sentence or not row[actor.title].is_offered, label
+        table[f"**{label}**"] = row
+    row = {}
+    for actor in who:
+        row[actor.title] = await walk.attempt(
+            lambda actor=actor: actor.member.select(several, ["upscale:1"], custom_id="photomaker:rework"),
+            is_owner=actor.is_owner,
+        )
+    table["the menu *Upscale or vary one of them*"] = row
+    _compare("controls", "Under ada's picture", table, [one.title for one in who])
+
+
+async def test_what_only_its_reader_sees_answers_nobody_else(
+    server: Server, walk: Walk, actors_here: list[Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord shows these to one person; forged clicks by others must do nothing all the same."""
+    asked = await server.command(server.ada, "identity ask", member=server.bob)
+    assert asked.ephemeral
+    request = server.bob.user.dm_channel.history()[-1]
+    shown = {
+        "/identity list": await server.command(server.ada, "identity list"),
+        "/history": await server.command(server.ada, "history"),
+        "/identity activity": await server.command(server.ada, "identity activity", name="zebedee"),
+        "/privacy delete": await server.command(server.ada, "privacy delete"),
+    }
+    for name, message in shown.items():
+        assert message.ephemeral, name
+    stranger = server.env.guild.add_member(server.env.create_user("mallory"))
+    buttons = [(name, one, custom_id) for name, one in shown.items() for custom_id in _custom_ids(one.components)]
+    assert {name for name, _, _ in buttons} >= {"/identity activity", "/privacy delete"}
+    for _, message, custom_id in buttons:
+        outcome = await walk.attempt(
+            lambda message=message, custom_id=custom_id: stranger.click(message, custom_id=custom_id), is_owner=False
+        )
+        assert not outcome.is_offered
+    _show_everything(monkeypatch)
+    for name, message, custom_id in buttons:
+        if custom_id not in _custom_ids(message.components):
+            continue  # An answer to the click before has taken the buttons away.
+        stored, page = walk.stored(), message.components
+        result = await stranger.click(message, custom_id=custom_id)
+        await server.quiet()
+        assert told_by(result)
+        assert walk.stored() == stored, (name, custom_id)
+        told = [message.components] if message.components != page else []
+        assert "secret woods" not in str([told, [one.content for one in result.followups]]), (name, custom_id)
+    for label in ("Lend my likeness", "No", "Let nobody ask me"):
+        stored = walk.stored()
+        result = await stranger.user.click(request, label=label)
+        await server.quiet()
+        assert "can answer this" in told_by(result)
+        assert walk.stored() == stored
+
+
+def _show_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on people can click what Discord does not show them."""
+
+    def anything(actor: simcord.MemberActor, message: simcord.ResponseMessage | discord.Message) -> object:
+        channel = message.channel.id if isinstance(message, discord.Message) else message.channel_id
+        return actor._env.backend.get_message(channel, message.id)
+
+    for check in ("_check_actor_channel", "_check_user_dm_channel"):
+        monkeypatch.setattr(actors, check, lambda actor, channel: None)
+    monkeypatch.setattr(actors, "_visible_message", anything)
+    monkeypatch.setattr(simcord.MemberActor, "_message", anything)
+
+
+def _moderator(server: Server) -> Actor:
+    role = server.env.guild.create_role("moderators", permissions=discord.Permissions(manage_messages=True))
+    member = server.env.guild.add_member(server.env.create_user("mia"), roles=[role])
+    return Actor("a moderator", member, server.channel)
+
+
+async def _click(actor: Actor, message: simcord.ResponseMessage, label: str) -> simcord.InteractionResult:
+    shown = await actor.member.click(message, label=label)
+    if shown.modal is None:
+        return shown
+    return await actor.member.submit_modal(shown, _PICTURE_FORMS[label])
+
+
+def _labels(message: simcord.ResponseMessage) -> list[str]:
+    return [one["label"] for row in message.components for one in row["components"] if one.get("label")]
+
+
+def _custom_ids(components: object) -> list[str]:
+    if isinstance(components, list):
+        return [one for part in components for one in _custom_ids(part)]
+    if isinstance(components, dict):
+        own = [components["custom_id"]] if components.get("type") == 2 and not components.get("disabled") else []
+        return [*own, *(one for part in components.values() for one in _custom_ids(part))]
+    return []
+
+
+def _one_of(outcomes: list[Outcome]) -> Outcome:
+    """What came of several tries of the same thing: all must have gone the same way."""
+    assert len({(one.sentence is None, one.is_offered) for one in outcomes}) == 1, outcomes
+    sentences = list(dict.fromkeys(one.sentence for one in outcomes if one.sentence))
+    return replace(outcomes[0], sentence=" / ".join(sentences) or None)
+
+
+def _compare(part: str, head: str, table: Mapping[str, Row], titles: list[str]) -> None:
+    notes = list(dict.fromkeys(one.sentence for row in table.values() for one in row.values() if one.sentence))
+    lines = [f"| {head} | {' | '.join(titles)} |", "| --- " * (len(titles) + 1) + "|"]
+    lines += [
+        f"| {thing} | {' | '.join(_cell(thing, title, row[title], notes) for title in titles)} |"
+        for thing, row in table.items()
+    ]
+    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, start=1))]
+    begin, end = f"<!-- {part} -->\n", f"\n<!-- end of {part} -->"
+    page = PAGE.read_text()
+    before, _, rest = page.partition(begin)
+    written, _, after = rest.partition(end)
+    if _WRITES:
+        PAGE.write_text(before + begin + "\n".join(lines) + end + after)
+    else:
+        assert written == "\n".join(lines), "docs/access.md is of other behaviour: see the head of this file"
+
+
+def _cell(thing: str, title: str, outcome: Outcome, notes: list[str]) -> str:
+    if not outcome.is_offered:
+        return "not offered"
+    if outcome.sentence is not None:
+        return f"no ({notes.index(outcome.sentence) + 1})"
+    shows_own = thing.strip("`/") in ATTEMPTS and thing.strip("`/") not in OF_EVERYBODY
+    return "their own alone" if shows_own and not title.startswith("its owner") else "yes"
