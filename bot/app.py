@@ -39,6 +39,7 @@ from bot.services.model_loading import model_loader
 from bot.services.picture_check import PictureCheck, load_classifier
 from bot.services.provenance import marking_of
 from bot.services.reports import Reports
+from bot.services.retention import RetentionService
 from bot.services.style_samples import StyleSamples
 from bot.services.upload_allowance import UploadAllowance
 from bot.views.activity_page import ActivityDeleteButton, ActivityPageButton
@@ -67,6 +68,7 @@ from storage import (
     PreferenceStore,
     PrivacyStore,
     PromptStore,
+    RetentionStore,
     ServerStore,
     SharingStore,
     StorageLimits,
@@ -109,11 +111,13 @@ class PhotoMakerBot(commands.Bot):
         self.identity_requests: IdentityRequestService
         self.identity_activity: ActivityService
         self.drawing: DrawingService
+        self.retention: RetentionService
         self.resumed = asyncio.Event()
 
     async def setup_hook(self) -> None:
         await self.open()
         await self.jobs.restore()
+        self.retention.start()
         await self.tree.set_translator(CommandTranslator())
         self.gpu.start()
         if self.settings.discord_guild_id:
@@ -146,6 +150,7 @@ class PhotoMakerBot(commands.Bot):
             self.settings.explicit_threshold,
             self.settings.explicit_in_direct_messages,
         )
+        self.retention = RetentionService(RetentionStore(self.database), self.settings.retention)
         contexts = DrawContextService(DrawContextStore(self.database), MembershipService(self))
         self.jobs = JobService(
             self,
@@ -201,8 +206,8 @@ class PhotoMakerBot(commands.Bot):
             PromptCommands(prompts, drawing, suggestions),
             AccountCommands(OpenJobStore(self.database), self.job_store, self.jobs, preferences, drawing, self.limits),
             StyleCommands(samples, suggestions),
-            PrivacyCommands(privacy, self.jobs, self.identity_requests.store),
             AdminCommands(servers, self.job_store, self.jobs, admission, self.limits, check),
+            PrivacyCommands(privacy, self.jobs, self.identity_requests.store, self.settings.retention),
             HelpCommands(drawing, self.identities, self.limits),
         ):
             await self.add_cog(cog)
@@ -242,4 +247,5 @@ class PhotoMakerBot(commands.Bot):
         if self.gpu.is_running:
             await asyncio.to_thread(self.gpu.stop)
         if hasattr(self, "database"):
+            await self.retention.close()
             await self.database.close()

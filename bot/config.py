@@ -17,6 +17,7 @@ from photomaker_core.errors import UserError
 from photomaker_core.memory.plans import PLANS_BY_NAME, MemoryPlan
 from photomaker_core.nano.shipped_weights import NANO_ADAPTER, NANO_BASE
 from photomaker_core.presets.prompt_length import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
+from storage import RetentionPeriods
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,10 @@ class Settings(BaseSettings):
     keep_pictures: bool = False
     explicit_threshold: float = Field(default=0.5, ge=0, le=1)
     explicit_in_direct_messages: Literal["spoiler", "blur", "refuse"] = "refuse"
+    retain_prompts_days: int = Field(default=0, ge=0, le=36_500)
+    retain_thumbnails_days: int = Field(default=0, ge=0, le=36_500)
+    retain_pictures_days: int = Field(default=0, ge=0, le=36_500)
+    retain_jobs_days: int = Field(default=0, ge=0, le=36_500)
     stop_grace_seconds: int = Field(default=30, ge=0, le=3600)
     provenance_operator: str = Field(default="photomaker-bot", min_length=1, max_length=64)
     provenance_source_type: bool = True
@@ -127,6 +132,16 @@ class Settings(BaseSettings):
     def memory_plan(self) -> MemoryPlan | None:
         """The plan that the operator chose, or ``None`` for the fastest that fits."""
         return PLANS_BY_NAME.get(self.photomaker_memory_plan)
+
+    @property
+    def retention(self) -> RetentionPeriods:
+        """How long what comes of jobs is kept."""
+        return RetentionPeriods(
+            self.retain_prompts_days or None,
+            self.retain_thumbnails_days or None,
+            self.retain_pictures_days or None,
+            self.retain_jobs_days or None,
+        )
 
     @property
     def loras(self) -> dict[str, Path]:

@@ -21,6 +21,7 @@ from storage.open_jobs import OpenJobStore, QueuedJob, QueuePage
 from storage.photos import PhotoFeatures, PhotoStore
 from storage.preferences import NamedPrompt, Preferences, PreferenceStore, PromptStore
 from storage.privacy import Overview, PrivacyStore, UserData
+from storage.retention import Expired, RetentionPeriods, RetentionStore
 from storage.servers import Rules, ServerStore
 from storage.sharing import Share, SharingStore
 
@@ -34,6 +35,7 @@ __all__ = [
     "DrawContextStore",
     "DrawnPicture",
     "DuplicatePhotoError",
+    "Expired",
     "IdentityInfo",
     "IdentityRequestStore",
     "IdentityStore",
@@ -60,6 +62,8 @@ __all__ = [
     "QueuedJob",
     "Removal",
     "RequestInfo",
+    "RetentionPeriods",
+    "RetentionStore",
     "Rules",
     "ServerStore",
     "Share",

@@ -12,14 +12,14 @@ from discord.ext import commands
 
 from bot.domain.identity_names import shown
 from bot.domain.member_text import quoted
-from bot.i18n.catalogue import gettext
+from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation.data_export import packed, summary
 from bot.presentation.messages import listing
 from bot.presentation.removals import with_traces
 from bot.services.jobs import JobService
 from bot.views.persistent import PersistentView, without_listener
 from photomaker_core.errors import UserError
-from storage import ConsentInfo, IdentityRequestStore, Overview, PrivacyStore
+from storage import ConsentInfo, IdentityRequestStore, Overview, PrivacyStore, RetentionPeriods
 
 _SHOWN_CHARACTERS: Final = 200
 _NOTHING: Final = "I have nothing stored about you."
@@ -28,16 +28,20 @@ _NOTHING: Final = "I have nothing stored about you."
 class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description="What I have stored about you"):
     """Commands whose answers are seen by the member only."""
 
-    def __init__(self, store: PrivacyStore, jobs: JobService, requests: IdentityRequestStore) -> None:
+    def __init__(
+        self, store: PrivacyStore, jobs: JobService, requests: IdentityRequestStore, periods: RetentionPeriods
+    ) -> None:
         super().__init__()
-        self._store, self._jobs, self._requests = store, jobs, requests
+        self._store, self._jobs, self._requests, self._periods = store, jobs, requests, periods
 
     @app_commands.command(description="What I have stored about you, and what you consented to when")
     async def show(self, interaction: discord.Interaction) -> None:
-        stored = await self._overview(interaction)
-        if stored is None:
-            return
-        lines = [gettext("Stored about you: {what}.", what=summary(stored))]
+        await interaction.response.defer(ephemeral=True)
+        stored = await self._store.overview(interaction.user.id)
+        first = gettext(_NOTHING)
+        if not stored.is_empty:
+            first = gettext("Stored about you: {what}.", what=summary(stored))
+        lines = [first, _kept_for(self._periods)]
         lines += [_consent(one) for one in await self._store.consents(interaction.user.id)]
         await interaction.edit_original_response(content=listing(lines))
 
@@ -115,6 +119,22 @@ class ConfirmView(PersistentView):
     @ui.button(label="Keep it", style=discord.ButtonStyle.secondary, custom_id="photomaker:remember")
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:
         await interaction.response.edit_message(content=gettext("Nothing was deleted."), view=None)
+
+
+def _kept_for(periods: RetentionPeriods) -> str:
+    return gettext(
+        "After a job has ended I keep its prompt and settings {prompts}, small pictures {thumbnails}, full pictures "
+        "(where I keep any) {pictures}, and that there was a job {jobs}; then I erase them by myself. The rest stays "
+        "until you delete it.",
+        prompts=_span(periods.prompts),
+        thumbnails=_span(periods.thumbnails),
+        pictures=_span(periods.pictures),
+        jobs=_span(periods.jobs),
+    )
+
+
+def _span(days: int | None) -> str:
+    return gettext("until you delete it") if days is None else ngettext("{number} day", "{number} days", days)
 
 
 def _consent(one: ConsentInfo) -> str:

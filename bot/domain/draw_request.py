@@ -157,6 +157,8 @@ class DrawRequest:
 
         Raises :class:`RequestFormatError` for a request of a later version, and where something is missing or wrong.
         """
+        if not content:
+            raise RequestFormatError(_EXPIRED)
         try:
             version = int(content.get("version", 1))
             if version > _VERSION:
@@ -301,6 +303,10 @@ _SEVERAL_LORAS: Final = 3
 _RENAMED_FIELDS: Final = {"change": "denoise_strength", "enlarge": "upscale_factor"}
 """Fields of stored requests that were called differently in version 1."""
 
+_EXPIRED: Final = (
+    "I keep prompts and settings for a limited time, and that of this picture is over. `/privacy show` says how "
+    "long it is. Draw a new one with /imagine."
+)
 _UNREADABLE: Final = "I cannot read this request any more: another version of me has written it. Please ask again."
 
 

@@ -1,8 +1,10 @@
-"""The subcommands ``photomaker-bot db backup``, ``restore``, ``check`` and ``vacuum``."""
+"""The subcommands ``photomaker-bot db backup``, ``restore``, ``check`` and ``vacuum`` and
+``expire``."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +13,7 @@ _MIB: Final = 2**20
 
 def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     """Register the subcommands."""
-    database = commands.add_parser("db", help="back up, restore, check or shrink the database")
+    database = commands.add_parser("db", help="back up, restore, check, shrink or expire the database")
     actions = database.add_subparsers(required=True, metavar="ACTION")
     backup = actions.add_parser("backup", help="copy the database into a new file; the bot may run meanwhile")
     backup.add_argument("file", type=Path, metavar="FILE", help="the copy, which must not be there yet")
@@ -23,6 +25,8 @@ def add_commands(commands: argparse._SubParsersAction[Any]) -> None:
     check.set_defaults(command=_check)
     vacuum = actions.add_parser("vacuum", help="give the room of what was deleted back to the disk; stop the bot first")
     vacuum.set_defaults(command=_vacuum)
+    expire = actions.add_parser("expire", help="erase what is older than RETAIN_..._DAYS allow, without waiting for it")
+    expire.set_defaults(command=_expire)
 
 
 def _database() -> Path:
@@ -74,3 +78,29 @@ def _vacuum(_options: argparse.Namespace) -> int:
     before, after = vacuum(_database())
     print(f"{before / _MIB:.1f} MiB before, {after / _MIB:.1f} MiB now.")
     return 0
+
+
+def _expire(_options: argparse.Namespace) -> int:
+    from bot.config import load_settings
+    from storage import Database, RetentionPeriods, RetentionStore
+
+    settings = load_settings()
+    if settings.retention == RetentionPeriods():
+        print("Everything is kept for ever: RETAIN_PROMPTS_DAYS and the others are not set.")
+        return 0
+
+    async def erase() -> int:
+        database = await Database.open(settings.database_url, exclusive=True)
+        try:
+            expired = await RetentionStore(database).erase_expired(settings.retention)
+        finally:
+            await database.close()
+        print(
+            f"Erased: prompts of {expired.prompts} jobs, thumbnails of {expired.thumbnails}, "
+            f"pictures of {expired.pictures}, and {expired.jobs} jobs whole."
+        )
+        if not expired.is_final:
+            print("Another program is reading the database: what was erased is in its log until the next start.")
+        return 0
+
+    return asyncio.run(erase())
