@@ -31,6 +31,7 @@ from bot.services.activity import ActivityService
 from bot.services.admission import AdmissionPolicy
 from bot.services.draw_contexts import DrawContextService
 from bot.services.drawing import DrawingService
+from bot.services.face_opt_outs import FaceOptOutService
 from bot.services.identities import MAX_PHOTOS, IdentityService
 from bot.services.identity_requests import IdentityRequestService
 from bot.services.jobs import Controls, JobService
@@ -59,6 +60,7 @@ from storage import (
     ActivityStore,
     Database,
     DrawContextStore,
+    FaceOptOutStore,
     IdentityRequestStore,
     IdentityStore,
     JobLimits,
@@ -112,12 +114,14 @@ class PhotoMakerBot(commands.Bot):
         self.identity_activity: ActivityService
         self.drawing: DrawingService
         self.retention: RetentionService
+        self.faces: FaceOptOutService
         self.resumed = asyncio.Event()
 
     async def setup_hook(self) -> None:
         await self.open()
         await self.jobs.restore()
         self.retention.start()
+        self.faces.start()
         await self.tree.set_translator(CommandTranslator())
         self.gpu.start()
         if self.settings.discord_guild_id:
@@ -137,7 +141,8 @@ class PhotoMakerBot(commands.Bot):
         servers, preferences = ServerStore(self.database), PreferenceStore(self.database)
         prompts, privacy = PromptStore(self.database), PrivacyStore(self.database)
         uploads = UploadAllowance(servers, self.settings.max_uploads_an_hour or None)
-        self.identities = IdentityService(identities, photos, preferences, self.gpu, uploads)
+        self.faces = FaceOptOutService(FaceOptOutStore(self.database))
+        self.identities = IdentityService(identities, photos, preferences, self.gpu, uploads, self.faces)
         self.job_store = JobStore(self.database)
         self.identity_requests = IdentityRequestService(self, IdentityRequestStore(self.database))
         self.identity_activity = ActivityService(self, ActivityStore(self.database))
@@ -206,8 +211,15 @@ class PhotoMakerBot(commands.Bot):
             PromptCommands(prompts, drawing, suggestions),
             AccountCommands(OpenJobStore(self.database), self.job_store, self.jobs, preferences, drawing, self.limits),
             StyleCommands(samples, suggestions),
+            PrivacyCommands(
+                privacy,
+                self.jobs,
+                self.identity_requests.store,
+                self.identities,
+                self.faces,
+                self.settings.retention,
+            ),
             AdminCommands(servers, self.job_store, self.jobs, admission, self.limits, check),
-            PrivacyCommands(privacy, self.jobs, self.identity_requests.store, self.settings.retention),
             HelpCommands(drawing, self.identities, self.limits),
         ):
             await self.add_cog(cog)
@@ -248,4 +260,5 @@ class PhotoMakerBot(commands.Bot):
             await asyncio.to_thread(self.gpu.stop)
         if hasattr(self, "database"):
             await self.retention.close()
+            await self.faces.close()
             await self.database.close()

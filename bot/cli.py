@@ -1,4 +1,4 @@
-"""The ``photomaker-bot`` command: run, demo, doctor, compile, commands, provenance, verify, db.
+"""The ``photomaker-bot`` command: run, demo, doctor, compile, commands, provenance, verify, db, faces.
 
 The commands import what they need themselves: ``--help`` answers at once, and the libraries are hushed
 before they load.
@@ -18,7 +18,7 @@ import aiohttp
 import discord
 
 from bot.config import ConfigError, Settings, load_settings
-from bot.tools import database_care, provenance
+from bot.tools import database_care, provenance, registered_faces
 from bot.tools.log_redaction import hide_secrets, keep_content_out
 from bot.tools.stop_signals import Stopping, exit_on_signal
 from photomaker_core.cpu_threads import bound_spinning
@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None, *, make_bot: Callable[[Settings
     reference.set_defaults(command=_commands)
     provenance.add_commands(commands)
     database_care.add_commands(commands)
+    registered_faces.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.command(options)

@@ -13,6 +13,7 @@ from storage.errors import (
     NotFoundError,
     StorageError,
 )
+from storage.face_opt_outs import FaceOptOutStore, RegisteredFace
 from storage.identities import IdentityInfo, IdentityStore, NewPhoto, Removal
 from storage.identity_requests import IdentityRequestStore, RequestInfo
 from storage.jobs import UNLIMITED, DrawnPicture, JobLimits, JobRecord, JobStore, NewJob, NewResult, PastJob
@@ -36,6 +37,7 @@ __all__ = [
     "DrawnPicture",
     "DuplicatePhotoError",
     "Expired",
+    "FaceOptOutStore",
     "IdentityInfo",
     "IdentityRequestStore",
     "IdentityStore",
@@ -60,6 +62,7 @@ __all__ = [
     "PromptStore",
     "QueuePage",
     "QueuedJob",
+    "RegisteredFace",
     "Removal",
     "RequestInfo",
     "RetentionPeriods",

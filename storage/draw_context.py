@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
+from storage.face_opt_outs import is_locked
 from storage.identities import MEMBER, accessible_to, name_key
 from storage.models import Identity, IdentityShare
 from storage.preferences import Preferences, preferences_of
@@ -30,6 +31,8 @@ class UsableIdentity:
     owner_id: int
     name: str
     access: Access
+    is_locked: bool = False
+    """Whether somebody else has registered a face that its photos show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,19 @@ async def _usable(
         IdentityShare.target_id == user_id,
     )
     rows = await session.execute(
-        select(Identity.id, Identity.owner_id, Identity.name, with_member)
+        select(Identity.id, Identity.owner_id, Identity.name, with_member, is_locked())
         .where(or_(*is_wanted), accessible_to(user_id, guild_id))
         .order_by(Identity.id)
     )
     return [
         UsableIdentity(
-            identity_id, owner_id, name, "own" if owner_id == user_id else "member" if is_with_member else "server"
+            identity_id,
+            owner_id,
+            name,
+            "own" if owner_id == user_id else "member" if is_with_member else "server",
+            locked,
         )
-        for identity_id, owner_id, name, is_with_member in rows
+        for identity_id, owner_id, name, is_with_member, locked in rows
     ]
 
 

@@ -256,6 +256,34 @@ class OptOut(Base):
     created_at: Mapped[datetime] = mapped_column(default=_now)
 
 
+class FaceOptOut(Base):
+    """A photo's face of a member whom nobody else may add: its embedding (float32, little-endian) by the network that
+    ``fingerprint`` names, and the last stored photo that it was compared with."""
+
+    __tablename__ = "face_opt_outs"
+    __table_args__ = _NEVER_REUSED
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    embedding: Mapped[bytes]
+    compared_photo_id: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class IdentityLock(Base):
+    """An identity that cannot be drawn while a face that its photos show is registered by somebody else."""
+
+    __tablename__ = "identity_locks"
+
+    identity_id: Mapped[int] = mapped_column(
+        ForeignKey("identities.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    face_id: Mapped[int] = mapped_column(
+        ForeignKey("face_opt_outs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False, index=True
+    )
+
+
 class Result(Base):
     """One picture of a job: how it was made, a small JPEG of it, and the picture itself until it is delivered, or for
     good where pictures are kept. ``is_spoiler`` says that both are shown behind a spoiler."""

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select
 from storage.consents import ConsentInfo, consents_of
 from storage.database import Database
 from storage.erasure import erase_job, forget_names
+from storage.face_opt_outs import RegisteredFace, registered_face
 from storage.identities import MEMBER, IdentityInfo, identities_of
 from storage.identity_requests import RequestInfo, is_opted_out, requests_of
 from storage.models import (
@@ -67,6 +68,7 @@ class UserData:
     consents: list[ConsentInfo]
     requests: list[RequestInfo]
     opted_out_at: datetime | None
+    face: RegisteredFace | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Overview:
     prompts: int
     requests: int
     has_opted_out: bool
+    has_face: bool
     has_preferences: bool
 
     @property
@@ -104,6 +107,7 @@ class PrivacyStore:
                 prompts=await session.scalar(select(func.count()).where(SavedPrompt.user_id == user_id)) or 0,
                 requests=len(await requests_of(session, user_id)),
                 has_opted_out=await is_opted_out(session, user_id),
+                has_face=await registered_face(session, user_id) is not None,
                 has_preferences=await preferences_of(session, user_id) != Preferences(),
             )
 
@@ -134,6 +138,7 @@ class PrivacyStore:
                 await consents_of(session, user_id),
                 await requests_of(session, user_id),
                 await session.scalar(select(OptOut.created_at).where(OptOut.user_id == user_id)),
+                await registered_face(session, user_id),
             )
 
     async def forget(self, user_id: int) -> bool:

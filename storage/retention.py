@@ -102,7 +102,7 @@ class RetentionStore:
             await asyncio.sleep(PAUSE_S)
 
 
-def _ended_before(moment: datetime) -> Select[tuple[int]]:
+def _ended_before(moment: datetime) -> Select[int]:
     """Jobs whose members know how they ended. Rows of early versions do not tell when that was."""
     return select(Job.id).where(
         Job.state.not_in(_OPEN),

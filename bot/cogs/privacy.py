@@ -16,12 +16,17 @@ from bot.i18n.catalogue import gettext, ngettext
 from bot.presentation.data_export import packed, summary
 from bot.presentation.messages import listing
 from bot.presentation.removals import with_traces
+from bot.services.face_opt_outs import FaceOptOutService
+from bot.services.identities import IdentityService
 from bot.services.jobs import JobService
+from bot.views.identity_forms import read_all
 from bot.views.persistent import PersistentView, without_listener
 from photomaker_core.errors import UserError
-from storage import ConsentInfo, IdentityRequestStore, Overview, PrivacyStore, RetentionPeriods
+from storage import ConsentInfo, IdentityRequestStore, Overview, PrivacyStore, RegisteredFace, RetentionPeriods
 
 _SHOWN_CHARACTERS: Final = 200
+_COMPARISON_PATIENCE_S: Final = 600.0
+"""Discord takes the answer to a command for 15 minutes."""
 _NOTHING: Final = "I have nothing stored about you."
 
 
@@ -29,10 +34,17 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
     """Commands whose answers are seen by the member only."""
 
     def __init__(
-        self, store: PrivacyStore, jobs: JobService, requests: IdentityRequestStore, periods: RetentionPeriods
+        self,
+        store: PrivacyStore,
+        jobs: JobService,
+        requests: IdentityRequestStore,
+        identities: IdentityService,
+        faces: FaceOptOutService,
+        periods: RetentionPeriods,
     ) -> None:
         super().__init__()
-        self._store, self._jobs, self._requests, self._periods = store, jobs, requests, periods
+        self._store, self._jobs, self._requests = store, jobs, requests
+        self._identities, self._faces, self._periods = identities, faces, periods
 
     @app_commands.command(description="What I have stored about you, and what you consented to when")
     async def show(self, interaction: discord.Interaction) -> None:
@@ -42,23 +54,62 @@ class PrivacyCommands(commands.GroupCog, group_name="privacy", group_description
         if not stored.is_empty:
             first = gettext("Stored about you: {what}.", what=summary(stored))
         lines = [first, _kept_for(self._periods)]
+        if (face := await self._faces.store.find(interaction.user.id)) is not None:
+            lines.append(_locked_by(face))
         lines += [_consent(one) for one in await self._store.consents(interaction.user.id)]
         await interaction.edit_original_response(content=listing(lines))
 
-    @app_commands.command(name="opt-out", description="Let nobody ask to draw you, or save a person from your messages")
-    @app_commands.describe(off="Let them again")
-    async def opt_out(self, interaction: discord.Interaction, off: bool = False) -> None:
+    @app_commands.command(name="opt-out", description="Let nobody ask to draw you, or add you as a person")
+    @app_commands.describe(
+        off="Let them again, and erase your face",
+        photo1="A photo of yourself alone: then nobody can add photos of your face; only numbers are kept of it",
+        photo2="Another photo of yourself, for more certainty",
+        photo3="Another photo of yourself, for more certainty",
+    )
+    async def opt_out(
+        self,
+        interaction: discord.Interaction,
+        off: bool = False,
+        photo1: discord.Attachment | None = None,
+        photo2: discord.Attachment | None = None,
+        photo3: discord.Attachment | None = None,
+    ) -> None:
         await interaction.response.defer(ephemeral=True)
+        photos = [photo for photo in (photo1, photo2, photo3) if photo is not None]
+        user_id = interaction.user.id
         if off:
-            await self._requests.opt_in(interaction.user.id)
+            await self._requests.opt_in(user_id)
+            had_face = await self._faces.store.find(user_id) is not None
+            is_final = await self._faces.store.withdraw(user_id)
             told = gettext("Others can ask you again, and save pictures of your messages as a person.")
-        else:
-            await self._requests.opt_out(interaction.user.id)
-            told = gettext(
-                "Nobody can ask you any more, or save pictures of your messages as a person. What you have lent "
-                "stays lent: `/identity unshare` takes it back."
-            )
-        await interaction.edit_original_response(content=told)
+            if had_face:
+                told += " " + with_traces(
+                    gettext("Your face is erased; people whom it locked are free again."), is_final
+                )
+            await interaction.edit_original_response(content=told)
+            return
+        is_final = True
+        if photos:
+            self._faces.check_possible()
+            uploads = await read_all(self._identities, interaction, photos)
+            is_final = await self._faces.register(user_id, uploads)
+        await self._requests.opt_out(user_id)
+        told = gettext(
+            "Nobody can ask you any more, or save pictures of your messages as a person. What you have lent "
+            "stays lent: `/identity unshare` takes it back."
+        )
+        if not photos:
+            await interaction.edit_original_response(content=told)
+            return
+        told += " " + with_traces(
+            gettext("Your face is registered as numbers, without the photos: nobody else can add photos of it."),
+            is_final,
+        )
+        wait = gettext("I am comparing it with what is stored…")
+        await interaction.edit_original_response(content=f"{told} {wait}")
+        face = await self._faces.compared(user_id, _COMPARISON_PATIENCE_S)
+        if face is not None:
+            await interaction.edit_original_response(content=f"{told} {_locked_by(face)}")
 
     @app_commands.command(description="Get everything I have stored about you as a file")
     async def export(self, interaction: discord.Interaction) -> None:
@@ -119,6 +170,19 @@ class ConfirmView(PersistentView):
     @ui.button(label="Keep it", style=discord.ButtonStyle.secondary, custom_id="photomaker:remember")
     async def keep(self, interaction: discord.Interaction, _button: ui.Button[ConfirmView]) -> None:
         await interaction.response.edit_message(content=gettext("Nothing was deleted."), view=None)
+
+
+def _locked_by(face: RegisteredFace) -> str:
+    told = gettext("No person of another member shows your face.")
+    if face.locked:
+        told = ngettext(
+            "{number} person of another member shows your face and cannot be drawn any more.",
+            "{number} people of other members show your face and cannot be drawn any more.",
+            face.locked,
+        )
+    if not face.is_compared:
+        told += " " + gettext("Not everything is compared yet; `/privacy show` has the newest number.")
+    return told
 
 
 def _kept_for(periods: RetentionPeriods) -> str:

@@ -23,6 +23,7 @@ def packed(data: UserData) -> bytes:
             "shares": {identity: [asdict(one) for one in shares] for identity, shares in data.shares.items()},
             "requests": [asdict(one) for one in data.requests],
             "opted_out_at": data.opted_out_at,
+            "face_registered_at": data.face.registered_at if data.face else None,
             "prompts": [asdict(one) for one in data.prompts],
             "preferences": asdict(data.preferences),
             "results": [
@@ -54,6 +55,8 @@ def summary(stored: Overview) -> str:
         parts.append(ngettext("{number} request to be drawn", "{number} requests to be drawn", stored.requests))
     if stored.has_opted_out:
         parts.append(gettext("your wish not to be asked"))
+    if stored.has_face:
+        parts.append(gettext("your face, as numbers"))
     return ", ".join(parts)
 
 

@@ -59,8 +59,8 @@ class DrawContextService:
         ``asked_in`` is the server of an earlier request that is asked for again: where that happens in direct
         messages, the server's rules still hold, for those who are still its members.
 
-        Raises :class:`NotFoundError` for somebody whom the member may not draw, :class:`UserError` for a server that
-        the member has left.
+        Raises :class:`NotFoundError` for somebody whom the member may not draw, :class:`UserError` for a person who
+        has registered their face, and for a server that the member has left.
         """
         guild_id = interaction.guild_id
         member: discord.Member | None = interaction.user if isinstance(interaction.user, discord.Member) else None
@@ -94,7 +94,11 @@ class DrawContextService:
         owners = {one.owner_id for one in usable.values() if one.access == "server"}
         there = owners if guild_id is None else await self._owners_in(guild_id, owners)
         return [
-            one for one in people if one.id in usable and (usable[one.id].access != "server" or one.owner_id in there)
+            one
+            for one in people
+            if one.id in usable
+            and not usable[one.id].is_locked
+            and (usable[one.id].access != "server" or one.owner_id in there)
         ]
 
     async def _owners_in(self, guild_id: int, owners: Collection[int]) -> set[int]:
@@ -121,6 +125,8 @@ class DrawContextService:
         """The best of the identities that fit; one that is shared with a server needs its owner there."""
         for one in stored.people[index]:
             if one.access != "server" or guild_id is None or await self._memberships.may_be_in(guild_id, one.owner_id):
+                if one.is_locked:
+                    raise UserError(_LOCKED)
                 return one
         match wanted:
             case str():
@@ -137,6 +143,10 @@ class DrawContextService:
 
 _UNKNOWN: Final = "You have no identity called “{name}”. Use /identity list to see yours, or /identity add to make one."
 _GONE: Final = "This person cannot be drawn here any more: they were deleted, or are not shared with you."
+_LOCKED: Final = (
+    "This person cannot be drawn: somebody whom the photos show has asked that nobody else adds them. If that is a "
+    "mistake, tell the bot's operator."
+)
 _DEFAULT_GONE: Final = (
     "Your default person cannot be drawn here any more: it was deleted, or is not shared with you. "
     "Name somebody, or choose another with /identity default."

@@ -14,6 +14,7 @@ from torch import Tensor
 from bot.domain.consent import wording_of
 from bot.domain.draw_request import WeightedIdentity
 from bot.domain.identity_names import checked_name
+from bot.services.face_opt_outs import FaceOptOutService
 from bot.services.upload_allowance import UploadAllowance
 from bot.workers.model_worker import ModelWorker
 from photomaker_core.conditioning.identity_mixing import blend_stacks
@@ -32,11 +33,13 @@ Upload = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class AddedPhotos:
-    """The outcome of an addition: the identity, the new photos as they are stored, and a report on each."""
+    """The outcome of an addition: the identity, the new photos as they are stored, a report on each, and the
+    indices of those that do not seem to show the person of the others."""
 
     info: IdentityInfo
     photos: list[bytes]
     reports: list[PhotoReport]
+    strangers: list[int]
 
 
 class IdentityService:
@@ -53,9 +56,10 @@ class IdentityService:
         preferences: PreferenceStore,
         gpu: ModelWorker,
         uploads: UploadAllowance,
+        faces: FaceOptOutService,
     ) -> None:
         self.store, self.preferences, self.uploads = store, preferences, uploads
-        self._photos, self._gpu = photos, gpu
+        self._photos, self._gpu, self._faces = photos, gpu, faces
 
     async def add(self, owner_id: int, name: str, uploads: Sequence[Upload], declaration: str) -> AddedPhotos:
         """Store a new identity from uploads, all of them or nothing.
@@ -65,16 +69,18 @@ class IdentityService:
         name = checked_name(name)
         photos, reports = await self._normalised(uploads)
         await self.store.check_addition(owner_id, name, photos)
+        strangers = await self._faces.check(owner_id, photos)
         info = await self.store.add(owner_id, name, await self._encoded(photos), declaration, wording_of(declaration))
-        return AddedPhotos(info, photos, reports)
+        return AddedPhotos(info, photos, reports, strangers)
 
     async def add_photos(self, owner_id: int, name: str, uploads: Sequence[Upload], declaration: str) -> AddedPhotos:
         """Add photos to an identity, all of them or nothing; raises as :meth:`add` does."""
         photos, reports = await self._normalised(uploads)
         await self._photos.check_addition(owner_id, name, photos)
+        strangers = await self._faces.check(owner_id, photos)
         encoded = await self._encoded(photos)
         info = await self._photos.add(owner_id, name, encoded, declaration, wording_of(declaration))
-        return AddedPhotos(info, photos, reports)
+        return AddedPhotos(info, photos, reports, strangers)
 
     async def _normalised(self, uploads: Sequence[Upload]) -> tuple[list[bytes], list[PhotoReport]]:
         if not 1 <= len(uploads) <= MAX_PHOTOS:

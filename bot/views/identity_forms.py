@@ -208,6 +208,10 @@ async def added_reply(added: AddedPhotos) -> tuple[str, discord.File]:
         if report.notes:
             notes = "; ".join(gettext(note.value) for note in report.notes)
             lines.append(gettext("- Photo {number} is kept, but: {notes}.", number=number, notes=notes))
+    lines += [
+        gettext("- Photo {number} seems to show somebody else than the others do.", number=index + 1)
+        for index in added.strangers
+    ]
     last: list[str] = []
     if not can_find_faces():
         told = gettext("Faces were not looked for: the bot's operator has not installed the extra `faces`.")

@@ -15,7 +15,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from photomaker_core.errors import PhotoError
 from photomaker_core.images.decoding_worker import read_frame, write_frame
@@ -36,6 +36,9 @@ class DecodingPool:
 
     :meth:`close` ends them; they also end when this process does, in whatever way.
     """
+
+    program: ClassVar[str] = "photomaker_core.images.decoding_worker"
+    """The module that runs in the processes."""
 
     def __init__(self, workers: int = WORKERS, timeout_s: float = TIMEOUT_S) -> None:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="photo-decoding")
@@ -78,6 +81,14 @@ class DecodingPool:
     def _prepare(self, content: bytes, name: str) -> PreparedPhoto:
         if len(content) > MAX_UPLOAD_BYTES:
             raise too_large(name)
+        note, prepared = self._ask(content, name)
+        face = note["face"]
+        return PreparedPhoto(
+            prepared, PhotoReport(tuple(Note[one] for one in note["notes"]), None if face is None else tuple(face))
+        )
+
+    def _ask(self, content: bytes, name: str) -> tuple[dict[str, Any], bytes]:
+        """The answer of this thread's process; raises :class:`PhotoError`."""
         process = self._process()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -86,7 +97,7 @@ class DecodingPool:
         timer.start()
         try:
             write_frame(process.stdin, {"name": name}, content)
-            note, prepared = read_frame(process.stdout)
+            note, answer = read_frame(process.stdout)
         except (EOFError, OSError) as error:
             self._forget(process)
             log.warning("a photo ended its decoding process with status %s", process.returncode)
@@ -101,10 +112,7 @@ class DecodingPool:
             raise PhotoError("{name} is damaged or cut off. Please upload it again.", name=name)
         if "sentence" in note:
             raise PhotoError(note["sentence"], **note["values"])
-        face = note["face"]
-        return PreparedPhoto(
-            prepared, PhotoReport(tuple(Note[one] for one in note["notes"]), None if face is None else tuple(face))
-        )
+        return note, answer
 
     def _process(self) -> subprocess.Popen[bytes]:
         """This thread's own process."""
@@ -116,7 +124,7 @@ class DecodingPool:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the decoding pool is closed")
-            process = self._mine.process = _start()
+            process = self._mine.process = _start(self.program)
             self._running.add(process)
         return process
 
@@ -136,11 +144,11 @@ def photo_pool() -> DecodingPool:
     return pool
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(program: str) -> subprocess.Popen[bytes]:
     inherited = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     packages = str(Path(__file__).parents[2])
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "photomaker_core.images.decoding_worker"],
+    return subprocess.Popen(  # noqa: S603 - the program is a module of this package
+        [sys.executable, "-P", "-m", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ import signal
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -41,8 +42,13 @@ def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     return note, _read(stream, content_bytes)
 
 
-def main() -> None:
-    """Answer until stdin closes."""
+Answer = Callable[[bytes, str], tuple[dict[str, Any], bytes]]
+"""What becomes of a file's content and name; may raise :class:`PhotoError`."""
+
+
+def main(answer: Answer | None = None) -> None:
+    """Answer until stdin closes: with the prepared photo and what is to be said of it, or as ``answer`` does."""
+    answer = answer or _prepared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     if can_find_faces():
@@ -54,16 +60,20 @@ def main() -> None:
         while True:
             note, content = read_frame(sys.stdin.buffer)
             _allow_more_time()
-            write_frame(sys.stdout.buffer, *_answer(note["name"], content))
+            write_frame(sys.stdout.buffer, *_answered(answer, content, note["name"]))
 
 
-def _answer(name: str, content: bytes) -> tuple[dict[str, Any], bytes]:
+def _answered(answer: Answer, content: bytes, name: str) -> tuple[dict[str, Any], bytes]:
     try:
-        prepared = prepare_photo(content, name)
+        return answer(content, name)
     except PhotoError as error:
         return {"sentence": error.sentence, "values": error.values}, b""
     except Exception:
         return {"fault": traceback.format_exc()}, b""
+
+
+def _prepared(content: bytes, name: str) -> tuple[dict[str, Any], bytes]:
+    prepared = prepare_photo(content, name)
     report = prepared.report
     return {"notes": [note.name for note in report.notes], "face": report.face}, prepared.content
 

@@ -14,20 +14,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from photomaker_core.errors import ModelError, PhotoError
-from photomaker_core.models.face_verification import outliers
+from photomaker_core.models.face_verification import DEFAULT_FACTOR, outliers
 
-_WIDTH: Final = 128
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EMBEDDING_WIDTH: Final = 128
 SAME_PERSON_MEAN: Final = 0.39
 SAME_PERSON_DEVIATION: Final = 0.08
+SAME_PERSON_LIMIT: Final = SAME_PERSON_MEAN + DEFAULT_FACTOR * SAME_PERSON_DEVIATION
+"""The L2 distance up to which two faces count as one person's; docs/privacy.md has what that was measured to mean."""
+FINGERPRINT: Final = "dlib-resnet-v1"
+"""The version of the network: embeddings of different ones cannot be compared."""
 _LONGEST_SIDE_PX: Final = 1024
 _CNN_SIDE_PX: Final = 640
 _SMALLEST_SIDE_PX: Final = 400
@@ -67,12 +72,12 @@ class DlibFaces:
 
     @property
     def fingerprint(self) -> str:
-        return "dlib-resnet-v1"
+        return FINGERPRINT
 
     @property
     def width(self) -> int:
         """The number of values in an embedding."""
-        return _WIDTH
+        return EMBEDDING_WIDTH
 
     def embed(self, photo: Image.Image) -> Tensor:
         """The embedding [128] of the largest face; raises :class:`PhotoError` when there is no face."""
@@ -81,6 +86,8 @@ class DlibFaces:
             raise PhotoError(
                 "There is no face to be found in this photo. Choose one in which the face is in plain view."
             )
+        import torch  # the decoding processes, which embed too, are small without it
+
         return torch.from_numpy(face.embedding)
 
     def crop(self, photo: Image.Image) -> Image.Image | None:
@@ -157,12 +164,22 @@ def photos_of_others(photos: Sequence[Image.Image], detector: str = "hog") -> li
     keep it off an event loop. Raises :class:`ModelError` when dlib is not installed (:func:`is_installed`).
     """
     recognition = DlibFaces(detector)
-    found = [(index, face) for index, photo in enumerate(photos) if (face := recognition.largest(photo)) is not None]
+    found = [recognition.largest(photo) for photo in photos]
+    return strangers_among([None if face is None else face.embedding for face in found])
+
+
+def strangers_among(embeddings: Sequence[NDArray[np.float32] | None]) -> list[int]:
+    """Do :func:`photos_of_others` with each photo's face, ``None`` where there is none."""
+    found = [(index, one) for index, one in enumerate(embeddings) if one is not None]
     if len(found) < 2:
         return []
-    embeddings = np.stack([face.embedding for _, face in found])
-    strangers, _ = outliers(embeddings, SAME_PERSON_MEAN, SAME_PERSON_DEVIATION)
+    strangers, _ = outliers(np.stack([one for _, one in found]), SAME_PERSON_MEAN, SAME_PERSON_DEVIATION)
     return sorted(found[place][0] for place in strangers)
+
+
+def are_same_person(embedding: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> bool:
+    """Whether a face is as near to any of the ``others`` as two pictures of one person are."""
+    return any(float(np.linalg.norm(embedding - one)) <= SAME_PERSON_LIMIT for one in others)
 
 
 def is_installed() -> bool:

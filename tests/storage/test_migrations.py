@@ -31,7 +31,16 @@ from tests.support.database import ADA, BOB, PHOTOS, rows, url
 WHEN = "2026-01-02 03:04:05.000000"
 RELEASED = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 WITH_IDS_USED_TWICE = RELEASED[:3]
-_NUMBERED = ("identities", "id_photos", "consents", "jobs", "results", "saved_prompts", "identity_requests")
+_NUMBERED = (
+    "identities",
+    "id_photos",
+    "consents",
+    "jobs",
+    "results",
+    "saved_prompts",
+    "identity_requests",
+    "face_opt_outs",
+)
 
 
 def request(*identities: int) -> str:
