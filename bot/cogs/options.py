@@ -13,7 +13,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.domain.draw_request import QUALITIES
-from bot.domain.lora_choice import suggested_loras
+from bot.domain.lora_choice import LONGEST_CHOICE, suggested_loras
 from bot.domain.several_people import LAYOUT_NAMES
 from bot.i18n.catalogue import gettext
 from bot.services.drawing import DrawingService
@@ -23,7 +23,6 @@ from storage import IdentityStore, ServerStore, Wanted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_LONGEST_CHOICE: Final = 100
 _MOST_CHOICES: Final = 25
 _TEXTS: Final = {
     "identity": "Who it is; left out, your default or the person you added last",
@@ -81,7 +80,7 @@ class Suggestions:
     async def loras(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
         """The style LoRAs that can be drawn with here, after those that have been typed already."""
         suggested = suggested_loras(typed, await self.allowed_loras(interaction))
-        return choices(one for one in suggested if len(one) <= _LONGEST_CHOICE)
+        return choices(one for one in suggested if len(one) <= LONGEST_CHOICE)
 
     async def allowed_loras(self, interaction: discord.Interaction) -> list[str]:
         """The style LoRAs that the bot has loaded and the server allows."""

@@ -16,6 +16,8 @@ LoraChoice = tuple[tuple[str, float], ...]
 USUAL_WEIGHT: Final = 0.5
 MAX_LORAS: Final = 4
 LARGEST_WEIGHT: Final = 2.0
+LONGEST_CHOICE: Final = 100
+"""Discord takes suggestions of so many characters."""
 _BETWEEN: Final = re.compile(r"[\s,+]+")
 _WEIGHT: Final = re.compile(r"\s*:\s*([^\s,+]*)")
 
@@ -50,7 +52,10 @@ def lora_text(loras: LoraChoice) -> str:
 
 
 def suggested_loras(typed: str, known: Sequence[str]) -> list[str]:
-    """What the option may go on to be: the last name completed, after those that stand already."""
+    """What the option may go on to be: the last name completed, after those that stand already; nothing for a text that
+    is longer than any choice can be."""
+    if len(typed) > LONGEST_CHOICE:
+        return []
     before, last = "", typed
     for place in reversed([found.end() for found in _BETWEEN.finditer(typed)]):
         try:

@@ -39,8 +39,13 @@ _AT_THE_START: Final = re.compile(r"(\d*)(?=\.\s|[>#]|-[#\s])")
 
 
 def cleaned(text: str) -> str:
-    """The normal form (NFC) of a text in one line, without characters that show nothing or turn their neighbours."""
-    return " ".join(_visible(unicodedata.normalize("NFC", text)).split())
+    """The normal form (NFC) of a text in one line, without characters that show nothing or turn their neighbours.
+
+    What is left out brings others together, which may compose, or show nothing in their new place.
+    """
+    while (normal := " ".join(_visible(unicodedata.normalize("NFC", text)).split())) != text:
+        text = normal
+    return text
 
 
 def cleaned_lines(text: str) -> list[str]:

@@ -82,6 +82,7 @@ def test_suggestions_go_on_from_what_stands() -> None:
     assert suggested_loras("pap", KNOWN) == ["papercut", "Paper Cut v1.5", "Paper"]
     assert suggested_loras("ink:0.4 pap", KNOWN) == ["ink:0.4 papercut", "ink:0.4 Paper Cut v1.5", "ink:0.4 Paper"]
     assert suggested_loras("nothing x", KNOWN) == []
+    assert suggested_loras("ink " * 1500, KNOWN) == []
 
 
 def test_a_request_of_before_keeps_its_one_lora() -> None:

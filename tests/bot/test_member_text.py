@@ -102,6 +102,12 @@ def test_shown_text_holds_no_markdown_and_no_links(text: str) -> None:
     assert re.search(r"@(?:everyone|here|\d{17})", line) is None
 
 
+@pytest.mark.parametrize("text", ["e\ue000\u0301", "e\u200b\u0301x", "❤\ue000\ufe0fx", "g\ufe0e\U000bf382"])
+def test_what_is_left_out_leaves_a_normal_form_behind(text: str) -> None:
+    assert cleaned(cleaned(text)) == cleaned(text)
+    assert unicodedata.is_normalized("NFC", cleaned(text))
+
+
 @pytest.mark.parametrize("start", ["# big", "- item", "> quote", ">>> all", "1. first", "-# small"])
 def test_shown_text_begins_no_heading_quote_or_list(start: str) -> None:
     assert re.match(r"\\[#>-]|\d+\\\.", escaped(start))

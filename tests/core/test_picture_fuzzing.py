@@ -1,7 +1,7 @@
 """Mutated files of every accepted format, read as uploads are: each is answered, soon, by a process that goes on.
 
-``PICTURES=100000 pytest tests/core/test_picture_fuzzing.py`` reads a hundred thousand; ``FUZZ_SEED`` chooses which.
-``FOUND=folder`` keeps what is found. The files come from ``scripts/picture_formats.py``; those in ``data/found`` have
+``PICTURES=100000 pytest -s tests/core/test_picture_fuzzing.py`` reads a hundred thousand and says how far it is;
+``FUZZ_SEED`` chooses which, ``FIRST_PICTURE`` goes on from a number. ``FOUND=folder`` keeps what is found. The files come from ``scripts/picture_formats.py``; those in ``data/found`` have
 broken something once.
 """
 
@@ -26,6 +26,8 @@ from photomaker_core.images.photo_decoding import prepare_photo
 from tests.support.mutation import mutated
 
 PICTURES = int(os.environ.get("PICTURES", "400"))
+FIRST = int(os.environ.get("FIRST_PICTURE", "0"))
+TOLD_EVERY = 1000
 SEED = os.environ.get("FUZZ_SEED", "0")
 FOUND = os.environ.get("FOUND")
 MOST_CPU_S = 2.0
@@ -58,7 +60,7 @@ def test_mutated_pictures_are_answered(caplog: pytest.LogCaptureFixture) -> None
     pool = DecodingPool(workers=1)
     try:
         pool.prepare(contents[0])
-        for number in range(PICTURES):
+        for number in range(FIRST, FIRST + PICTURES):
             random = Random(f"{SEED}/{number}")
             content = mutated(contents[number % len(contents)], contents, random)
             [process_id] = pool.process_ids or [0]
@@ -80,6 +82,8 @@ def test_mutated_pictures_are_answered(caplog: pytest.LogCaptureFixture) -> None
                 findings.append(f"{number} of {EVERY[number % len(EVERY)].name}: {'; '.join(what)}")
                 _keep(content, EVERY[number % len(EVERY)])
             caplog.clear()
+            if (number + 1) % TOLD_EVERY == 0:
+                print(f"up to {number}: {len(findings)} findings, {slowest:.2f} s, {peak / 2**20:.0f} MiB", flush=True)
     finally:
         pool.close()
     for outcome, count in outcomes.most_common():
