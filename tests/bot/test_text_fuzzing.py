@@ -45,7 +45,7 @@ from tests.support.mutation import typed_text
 TEXTS = int(os.environ.get("TEXTS", "40"))
 FIRST = int(os.environ.get("FIRST_TEXT", "0"))
 SEED = os.environ.get("FUZZ_SEED", "0")
-TOLD_EVERY = 5000
+TOLD_EVERY = 1000
 MOST_CPU_S = 2.0
 MOST_OPTION = 6000
 """Discord takes options of so many characters."""

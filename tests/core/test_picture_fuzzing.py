@@ -1,8 +1,8 @@
 """Mutated files of every accepted format, read as uploads are: each is answered, soon, by a process that goes on.
 
 ``PICTURES=100000 pytest -s tests/core/test_picture_fuzzing.py`` reads a hundred thousand and says how far it is;
-``FUZZ_SEED`` chooses which, ``FIRST_PICTURE`` goes on from a number. ``FOUND=folder`` keeps what is found. The files come from ``scripts/picture_formats.py``; those in ``data/found`` have
-broken something once.
+``FUZZ_SEED`` chooses which, ``FIRST_PICTURE`` goes on from a number. ``FOUND=folder`` keeps what is found. The files
+come from ``scripts/picture_formats.py``; those in ``data/found`` have broken something once.
 """
 
 from __future__ import annotations
