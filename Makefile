@@ -50,7 +50,14 @@ $(AUDIT_INSTALLED):
 	touch $@
 
 audit: $(AUDIT_INSTALLED) ## Look up the pinned packages among known vulnerabilities (needs the network)
-	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+	mkdir -p build
+	rm -f build/audit.txt
+	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt --output build/audit.txt; \
+	status=$$?; \
+	if [ $$status -eq 0 ]; then echo "No known vulnerabilities in the packages of constraints.txt."; \
+	elif [ -s build/audit.txt ]; then cat build/audit.txt; echo "Some pinned packages have known vulnerabilities."; \
+	else echo "Nothing was audited: https://pypi.org did not answer for every package. Try again with the network."; fi; \
+	exit $$status
 
 sbom: $(INSTALLED) $(AUDIT_INSTALLED) ## Write the list of all installed packages, build/sbom.json (CycloneDX)
 	mkdir -p build
