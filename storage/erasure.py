@@ -44,6 +44,7 @@ async def erase_job(session: AsyncSession, job_id: int) -> None:
         .values(
             state=ERASED,
             awaits_delivery=False,
+            is_untold=False,
             request={},
             source=None,
             interaction_token=None,

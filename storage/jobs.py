@@ -250,8 +250,19 @@ class JobStore:
         await self._settle(job_id, {"state": DELIVERED}, shown, keep_pictures)
 
     async def undeliverable(self, job_id: int, reason: str, *, keep_pictures: bool) -> None:
-        """Give the delivery up: drawn pictures count as failed, with the reason."""
-        await self._settle(job_id, {"state": FAILED, "error": reason}, {}, keep_pictures)
+        """Give the delivery up: drawn pictures count as failed, with the reason, and the member is :meth:`untold`."""
+        await self._settle(job_id, {"state": FAILED, "error": reason}, {"is_untold": True}, keep_pictures)
+
+    async def untold(self, user_id: int, limit: int) -> list[JobRecord]:
+        """A member's jobs of whose end no place took the word, the oldest first."""
+        query = _OLDEST_FIRST.where(Job.user_id == user_id, Job.is_untold).limit(limit)
+        async with self._database.reading() as session:
+            return [record_of(job) for job in await session.scalars(query)]
+
+    async def told(self, job_ids: Sequence[int]) -> None:
+        """Note that a member has read of the ends of their jobs after all."""
+        async with self._database.transaction() as session:
+            await session.execute(update(Job).where(Job.id.in_(job_ids)).values(is_untold=False))
 
     async def _settle(
         self, job_id: int, drawn_becomes: dict[str, Any], every: dict[str, Any], keep_pictures: bool

@@ -177,7 +177,8 @@ class Job(Base):
     ``pictures`` their number.
 
     ``attempts`` counts how often its drawing has begun. ``awaits_delivery`` says that it has ended and its member does
-    not know yet; ``error`` is then what they will read. ``interaction_token`` lives 15 minutes at Discord and is erased
+    not know yet; ``error`` is then what they will read. ``is_untold`` says that no place took the word of it.
+    ``interaction_token`` lives 15 minutes at Discord and is erased
     when they know; ``source``, the picture that the job starts from, when it ends.
     """
 
@@ -201,6 +202,7 @@ class Job(Base):
     state: Mapped[str] = mapped_column(String(16), default="queued")
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     awaits_delivery: Mapped[bool] = mapped_column(default=False, server_default=false())
+    is_untold: Mapped[bool] = mapped_column(default=False, server_default=false())
     dropped_text: Mapped[str | None]
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=_now)

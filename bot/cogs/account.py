@@ -16,6 +16,7 @@ from bot.presentation import messages
 from bot.presentation.errors import sentence_of
 from bot.services.drawing import DrawingService
 from bot.services.jobs import JobService
+from bot.services.untold_ends import tell_untold_ends
 from bot.views.history_page import HistoryPage
 from storage import JobStore, NotFoundError, OpenJobStore, Preferences, PreferenceStore, QueuedJob
 
@@ -47,12 +48,14 @@ class AccountCommands(commands.Cog):
         if page.own_jobs > len(page.first):
             lines.append(messages.and_more(page.own_jobs - len(page.first)))
         await interaction.edit_original_response(content=messages.listing(lines))
+        await tell_untold_ends(interaction, self._job_store)
 
     @app_commands.command(description="The pictures you had drawn, the newest first")
     async def history(self, interaction: discord.Interaction) -> None:
         await interaction.response.defer(ephemeral=True)
         page = await HistoryPage.read(self._job_store, interaction.user.id, 0)
         await interaction.followup.send(view=page, files=page.files, ephemeral=True)
+        await tell_untold_ends(interaction, self._job_store)
 
     @app_commands.command(description="What is taken where you say nothing; without options, shows it")
     @app_commands.describe(style="The look", aspect="The shape", reset="Forget all of your preferences")

@@ -15,6 +15,7 @@ from bot.domain.several_people import AUTOMATIC_LAYOUT
 from bot.i18n.catalogue import gettext, ngettext
 from storage import JobRecord
 from storage.erasure import FORGOTTEN_NAME
+from storage.jobs import CANCELLED
 
 MESSAGE_LIMIT: Final = 2000
 _BAR_CELLS: Final = 12
@@ -85,6 +86,11 @@ def own_job(request: DrawRequest, state: str) -> str:
     """One of the member's own open jobs, as a line of a list."""
     prompt = quoted(request.prompt, _SHOWN_REST)
     return gettext("- yours: {people}, “{prompt}”: {state}", people=people(request), prompt=prompt, state=state)
+
+
+def untold_job(record: JobRecord, request: DrawRequest) -> str:
+    """A job whose end could not be told when it came, as a line of a list."""
+    return own_job(request, gettext("cancelled") if record.state == CANCELLED else gettext("not delivered"))
 
 
 def past_job(record: JobRecord, request: DrawRequest, limit: int) -> str:

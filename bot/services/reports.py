@@ -1,4 +1,8 @@
-"""Reports of pictures: to the channel that the server's moderators chose, and always to the log."""
+"""Reports of pictures: to the channel that the server's moderators chose, else to the log.
+
+The log has who reported what; the reason, a member's own words which no deletion takes out of a log, only where no
+channel took it.
+"""
 
 from __future__ import annotations
 
@@ -47,17 +51,12 @@ class Reports:
         self._count(interaction.user.id, record.id)
         message = interaction.message
         link = message.jump_url if message is not None else f"job {record.id}"
-        log.warning(
-            "user %d reports job %d by user %d: %s",
-            interaction.user.id,
-            record.id,
-            record.user_id,
-            " / ".join(cleaned_lines(reason)),
-        )
+        log.warning("user %d reports job %d by user %d", interaction.user.id, record.id, record.user_id)
         channel_id = None
         if interaction.guild_id is not None:
             channel_id = (await self._servers.rules(interaction.guild_id)).report_channel
         if channel_id is None:
+            _log_reason(record, reason)
             return gettext("Reported to the bot's operator. Moderators can also delete the picture.")
         with speaking(language_of(interaction.guild_locale)):
             told = gettext(
@@ -72,6 +71,7 @@ class Reports:
             await channel.send(text, allowed_mentions=discord.AllowedMentions.none())
         except discord.HTTPException:
             log.warning("the report channel %d cannot be written to", channel_id, exc_info=True)
+            _log_reason(record, reason)
             return gettext("The moderators' channel cannot be reached; the bot's operator has your report.")
         return gettext("Reported to the moderators.")
 
@@ -94,3 +94,7 @@ class Reports:
             del self._reported[next(iter(self._reported))]
         if len(self._times_s) > _MOST_REMEMBERED:
             del self._times_s[next(iter(self._times_s))]
+
+
+def _log_reason(record: JobRecord, reason: str) -> None:
+    log.warning("the report of job %d says: %s", record.id, " / ".join(cleaned_lines(reason)))

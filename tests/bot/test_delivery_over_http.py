@@ -270,6 +270,27 @@ async def test_where_no_place_is_left_the_row_says_why(
     assert doubled_bot.rows("SELECT picture FROM results") == [(None,)]
 
 
+@pytest.mark.parametrize("command", ["queue", "history"])
+async def test_who_could_not_be_told_is_told_once_when_they_next_ask(
+    double: DiscordDouble, doubled_bot: DoubledBot, hold: threading.Event, command: str
+) -> None:
+    drawn = await doubled_bot.imagine(double.ada, steps=1)
+    await until(lambda: drawn.said)
+    drawn.is_expired, double.channel.is_deleted, double.ada.takes_messages = True, True, False
+    hold.set()
+    await until(lambda: doubled_bot.rows("SELECT 1 FROM jobs WHERE is_untold"))
+    double.channel.is_deleted = False
+    await double.slash(double.bob, command)
+    asked = await double.slash(double.ada, command)
+    await until(lambda: doubled_bot.rows("SELECT 1 FROM jobs WHERE NOT is_untold"))
+    told = [one for one in double.world.messages.values() if "could not reach you" in one.content]
+    assert len(told) == 1
+    assert "“a man img”: not delivered" in told[0].content
+    again = await double.slash(double.ada, command)
+    await until(lambda: asked.said and again.said)
+    assert [one for one in double.world.messages.values() if "could not reach you" in one.content] == told
+
+
 @pytest.mark.parametrize("ends", ["reply", "channel", "direct"])
 async def test_what_is_too_large_becomes_smaller_and_then_a_sentence(
     double: DiscordDouble, doubled_bot: DoubledBot, hold: threading.Event, ends: str

@@ -25,12 +25,15 @@ async def test_reports_reach_the_moderators_channel(
     with caplog.at_level(logging.WARNING):
         assert "bot's operator" in await report(server.ada)
     assert "that is *me*" in caplog.text
+    caplog.clear()
     desk = server.env.guild.create_text_channel("reports")
     assert f"<#{desk.id}>" in (await server.command(chief, "admin reports", channel=desk)).content
     assert "to the moderators" in await report(server.bob)
     (posted,) = desk.history()
     assert f"<@{server.bob.id}> reports" in posted.content
     assert "that is \\*me\\*" in posted.content
+    assert f"user {server.bob.id} reports job" in caplog.text
+    assert "me*" not in caplog.text
 
 
 async def test_a_report_of_several_lines_stays_in_its_quote(server: Server, chief: simcord.MemberActor) -> None:
