@@ -227,8 +227,22 @@ def troubles() -> queue.SimpleQueue[WorkerError | None]:
 def watched(
     tiny_model: PhotoMaker, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
 ) -> Iterator[GpuThread]:
+    """A thread whose steps hang for the watchdog as soon as a machine that is busy otherwise makes them wait."""
     watchdog = Watchdog(least_s=0.3, first_s=0.3, factor=0.1, check_every_s=0.02)
-    thread = GpuThread(lambda: tiny_model, 4, watchdog)
+    yield from _started(GpuThread(lambda: tiny_model, 4, watchdog), faulty_steps, troubles)
+
+
+@pytest.fixture
+def patient(
+    tiny_model: PhotoMaker, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
+) -> Iterator[GpuThread]:
+    """A thread whose steps may take as long as a busy machine wants."""
+    yield from _started(GpuThread(lambda: tiny_model, 4, Watchdog(least_s=600, first_s=600)), faulty_steps, troubles)
+
+
+def _started(
+    thread: GpuThread, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
+) -> Iterator[GpuThread]:
     thread.on_trouble = troubles.put
     thread.start()
     yield thread
@@ -268,14 +282,14 @@ def test_stopping_does_not_wait_for_a_hanging_step(
 
 
 def test_a_thread_that_dies_tells_everybody(
-    watched: GpuThread, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
+    patient: GpuThread, faulty_steps: FaultySteps, troubles: queue.SimpleQueue[WorkerError | None]
 ) -> None:
     faulty_steps.mode = "dies"
     listeners = [Listener() for _ in range(3)]
     for number, listener in enumerate(listeners):
-        watched.submit(drawing(number), listener)
+        patient.submit(drawing(number), listener)
     assert isinstance(troubles.get(timeout=60), WorkerError)
-    call = watched.call(lambda engine: engine.model.version)
+    call = patient.call(lambda engine: engine.model.version)
     for listener in listeners:
         failed = listener.end()
         assert isinstance(failed, Failed)
@@ -283,23 +297,23 @@ def test_a_thread_that_dies_tells_everybody(
     with pytest.raises(WorkerError, match="broken down"):
         call.result(60)
     late: list[Event] = []
-    watched.submit(drawing(9), late.append)
+    patient.submit(drawing(9), late.append)
     (failed,) = late
     assert isinstance(failed, Failed)
-    assert watched.trouble is not None
+    assert patient.trouble is not None
 
 
 def test_a_lost_device_stops_drawing_and_blames_no_drawing(
-    watched: GpuThread, troubles: queue.SimpleQueue[WorkerError | None], caplog: pytest.LogCaptureFixture
+    patient: GpuThread, troubles: queue.SimpleQueue[WorkerError | None], caplog: pytest.LogCaptureFixture
 ) -> None:
     def lose(_engine: StepEngine) -> None:
         raise DeviceLostError("the card is lost")
 
     listener = Listener()
-    watched.submit(drawing(1, steps=900), listener)
+    patient.submit(drawing(1, steps=900), listener)
     listener.until(Progress)
     with pytest.raises(WorkerError, match="broken down"):
-        watched.call(lose).result(60)
+        patient.call(lose).result(60)
     assert isinstance(troubles.get(timeout=60), WorkerError)
     failed = listener.end()
     assert isinstance(failed, Failed)
