@@ -198,7 +198,7 @@ async def watched(
     """A bot that notices a hanging step soon and does not wait long for it when it stops."""
     monkeypatch.setattr(gpu_thread, "STOP_PATIENCE_S", 0.2)
     bot = PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model)
-    bot.gpu._watchdog = Watchdog(least_s=0.5, factor=0.5, first_s=10, check_every_s=0.05)
+    bot.gpu._watchdog = Watchdog(least_s=2.0, factor=0.5, first_s=10, check_every_s=0.05)
     await server.restart(bot)
     await server.add(server.ada, "newton")
     await server.command(server.ada, "imagine", prompt="a man img")
