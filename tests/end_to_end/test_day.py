@@ -16,9 +16,9 @@ from tests.support.busy_day import Acknowledgements, Day, FaultySteps, grown, ta
 from tests.support.faults import Faults
 from tests.support.server import Server, rows, upload
 
-HOURS = int(os.environ.get("DAY_HOURS", "3"))
+HOURS = int(os.environ.get("DAY_HOURS", "2"))
 HOUR_S = float(os.environ.get("DAY_HOUR_S", "2"))
-MEMBERS = int(os.environ.get("DAY_MEMBERS", "8"))
+MEMBERS = int(os.environ.get("DAY_MEMBERS", "5"))
 SEED = int(os.environ.get("DAY_SEED", "1"))
 ARRIVALS_AN_HOUR = float(os.environ.get("DAY_ARRIVALS", "20"))
 _ENDS = {"delivered", "failed", "cancelled", "refused", "deleted"}
