@@ -133,7 +133,7 @@ async def test_a_deleted_picture_is_not_in_the_history_any_more(server: Server, 
 async def test_a_request_that_cannot_be_read_is_one_sentence_of_the_history(server: Server, tmp_path: Path) -> None:
     await drawn(server)
     await imagine(server, "a man img at sea")
-    rows(tmp_path, "UPDATE jobs SET request = '{}' WHERE id = 1")
+    rows(tmp_path, "UPDATE jobs SET request = '{\"version\": 99}' WHERE id = 1")
     told = str((await server.command(server.ada, "history")).components)
     assert "at sea" in told
     assert "I cannot read this request any more" in told
