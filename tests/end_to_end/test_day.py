@@ -16,11 +16,11 @@ from tests.support.busy_day import Acknowledgements, Day, FaultySteps, grown, ta
 from tests.support.faults import Faults
 from tests.support.server import Server, rows, upload
 
-HOURS = int(os.environ.get("DAY_HOURS", "2"))
-HOUR_S = float(os.environ.get("DAY_HOUR_S", "2"))
-MEMBERS = int(os.environ.get("DAY_MEMBERS", "5"))
+HOURS = int(os.environ.get("DAY_HOURS", "3"))
+HOUR_S = float(os.environ.get("DAY_HOUR_S", "1.5"))
+MEMBERS = int(os.environ.get("DAY_MEMBERS", "4"))
 SEED = int(os.environ.get("DAY_SEED", "1"))
-ARRIVALS_AN_HOUR = float(os.environ.get("DAY_ARRIVALS", "20"))
+ARRIVALS_AN_HOUR = float(os.environ.get("DAY_ARRIVALS", "12"))
 _ENDS = {"delivered", "failed", "cancelled", "refused", "deleted"}
 _UNFINISHED = ("⏳", "▰", "▱")
 
@@ -41,6 +41,7 @@ async def test_a_day_of_many_members(server: Server, tmp_path: Path, monkeypatch
     print(f"\n{table(day.readings)}\n{dict(day.done.most_common())}")
     seconds = acknowledged.seconds
     print(f"{len(seconds)} acknowledged: p99 {acknowledged.p99:.2f} s, worst {max(seconds):.2f} s")
+    assert acknowledged.waiting == 0
     states = rows(tmp_path, "SELECT state, awaits_delivery, count(*) FROM jobs GROUP BY state, awaits_delivery")
     print(states)
     assert {state for state, _, _ in states} <= _ENDS

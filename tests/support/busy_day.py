@@ -64,6 +64,11 @@ class Acknowledgements:
         monkeypatch.setattr(AsyncWebhookAdapter, "create_interaction_response", noting)
 
     @property
+    def waiting(self) -> int:
+        """How many interactions have no answer."""
+        return len(self._arrived_s)
+
+    @property
     def p99(self) -> float:
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, math.ceil(0.99 * len(ordered)) - 1)]
@@ -118,7 +123,7 @@ class Day:
     done: Counter[str] = field(default_factory=Counter)
     readings: list[Reading] = field(default_factory=list)
     _shown: list[tuple[simcord.MemberActor, simcord.ResponseMessage]] = field(default_factory=list)
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _begun: list[asyncio.Task[None]] = field(default_factory=list)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def hour(self, number: int, arrivals: float, seconds: float) -> None:
@@ -127,11 +132,10 @@ class Day:
         ends_s = time.perf_counter() + seconds
         while time.perf_counter() < ends_s:
             await asyncio.sleep(self.rng.expovariate(rate))
-            task = asyncio.create_task(self._arrive())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-        while self._running:
-            await asyncio.gather(*self._running)
+            self._begun.append(asyncio.create_task(self._arrive()))
+        while self._begun:
+            begun, self._begun = self._begun, []
+            await asyncio.gather(*begun)
         self.faults.clear()
         await self.server.quiet()
         self.readings.append(self._reading())
@@ -221,9 +225,7 @@ class Day:
             finally:
                 connection.close()
 
-        task = asyncio.create_task(asyncio.to_thread(lock))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._begun.append(asyncio.create_task(asyncio.to_thread(lock)))
 
     def _reading(self) -> Reading:
         gc.collect()
@@ -248,7 +250,8 @@ def table(readings: Sequence[Reading]) -> str:
 
 
 def grown(readings: Sequence[Reading], what: Callable[[Reading], float]) -> float:
-    """How much the last quarter's median is above that of the second quarter."""
+    """How much the last quarter's median is above that of the second quarter; there are three readings or more."""
     quarter = max(1, len(readings) // 4)
-    early, late = readings[quarter : 2 * quarter] or readings[:1], readings[-quarter:]
+    early, late = readings[quarter : 2 * quarter], readings[-quarter:]
+    assert len(readings) >= 3
     return sorted(map(what, late))[len(late) // 2] - sorted(map(what, early))[len(early) // 2]
