@@ -42,7 +42,7 @@ from tests.support import uploads
 from tests.support.draw_requests import WITH_TURBO
 from tests.support.mutation import typed_text
 
-TEXTS = int(os.environ.get("TEXTS", "40"))
+TEXTS = int(os.environ.get("TEXTS", "25"))
 FIRST = int(os.environ.get("FIRST_TEXT", "0"))
 SEED = os.environ.get("FUZZ_SEED", "0")
 TOLD_EVERY = 1000

@@ -25,7 +25,7 @@ from photomaker_core.images.decoding_worker import MEMORY_BYTES
 from photomaker_core.images.photo_decoding import prepare_photo
 from tests.support.mutation import mutated
 
-PICTURES = int(os.environ.get("PICTURES", "400"))
+PICTURES = int(os.environ.get("PICTURES", "200"))
 FIRST = int(os.environ.get("FIRST_PICTURE", "0"))
 TOLD_EVERY = 1000
 SEED = os.environ.get("FUZZ_SEED", "0")
