@@ -70,6 +70,16 @@ def test_no_command_and_no_option_is_forgotten(server: Server) -> None:
     assert not THEIR_OWN & set(ATTEMPTS)
 
 
+def test_discord_is_told_to_whom_commands_are_offered(server: Server) -> None:
+    admin = server.bot.tree.get_command("admin")
+    assert isinstance(admin, discord.app_commands.Group)
+    assert admin.default_permissions == discord.Permissions(manage_guild=True)
+    assert admin.guild_only
+    others = [one for one in server.bot.tree.get_commands() if one is not admin]
+    assert [one.name for one in others if one.guild_only or one.default_permissions is not None] == []
+    assert server.bot.tree.allowed_contexts.to_array() == [0, 1, 2]
+
+
 async def test_commands(server: Server, walk: Walk, actors_here: list[Actor]) -> None:
     table: dict[str, Row] = {}
     for name, attempts in ATTEMPTS.items():
