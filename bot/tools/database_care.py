@@ -1,5 +1,4 @@
-"""The subcommands ``photomaker-bot db backup``, ``restore``, ``check`` and ``vacuum`` and
-``expire``."""
+"""The subcommands ``photomaker-bot db backup``, ``restore``, ``check``, ``vacuum`` and ``expire``."""
 
 from __future__ import annotations
 
@@ -82,10 +81,10 @@ def _vacuum(_options: argparse.Namespace) -> int:
 
 def _expire(_options: argparse.Namespace) -> int:
     from bot.config import load_settings
-    from storage import Database, RetentionPeriods, RetentionStore
+    from storage import Database, RetentionStore
 
     settings = load_settings()
-    if settings.retention == RetentionPeriods():
+    if settings.retention.are_endless:
         print("Everything is kept for ever: RETAIN_PROMPTS_DAYS and the others are not set.")
         return 0
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from photomaker_core.cli.evaluation_progress import TimedMethod
 from photomaker_core.cli.model_options import add_model_options, face_embedder
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from photomaker_core.evaluation.methods import Method
     from photomaker_core.evaluation.networks import FaceNetwork, MetricNetworks
     from photomaker_core.evaluation.people import Person
+    from photomaker_core.evaluation.study_log import StudyLog
     from photomaker_core.loading.photomaker import PhotoMaker
     from photomaker_core.sampling.generation import GenerationSettings
 
@@ -249,10 +250,9 @@ def _prompt_study(
     networks: MetricNetworks,
 ) -> int:
     from photomaker_core.evaluation.prompt_study import STUDIES, run_study, study_table
-    from photomaker_core.evaluation.study_log import StudyLog
 
     folder = options.out.expanduser()
-    log = StudyLog(folder / "prompt-study.jsonl", _study_of(model, settings, people))
+    log = _study_log(folder / "prompt-study.jsonl", model, settings, people)
     for part in options.prompt_study:
         pictures = list(STUDIES[part](people, model))
         run_study(model, settings, people, networks, pictures, log)
@@ -277,7 +277,6 @@ def _together(
     networks: MetricNetworks,
 ) -> int:
     from photomaker_core.evaluation.several_people import group_pictures, group_table, run_group_study
-    from photomaker_core.evaluation.study_log import StudyLog
 
     check_counts(options, "together")
     folder, each = options.out.expanduser(), options.people_each
@@ -285,7 +284,7 @@ def _together(
         raise UserError(f"{each} people in a picture need at least {each} to draw; there are {len(people)}.")
     shown = folder / f"together-{each}"
     shown.mkdir(exist_ok=True)
-    log = StudyLog(folder / f"together-{each}.jsonl", _study_of(model, settings, people))
+    log = _study_log(folder / f"together-{each}.jsonl", model, settings, people)
     pictures = group_pictures(len(people), each, options.together)
     run_group_study(
         model,
@@ -302,12 +301,13 @@ def _together(
     return 0
 
 
-def _study_of(model: PhotoMaker, settings: GenerationSettings, people: list[Person]) -> dict[str, Any]:
-    """What a study's judgements depend on besides their pictures."""
-    from photomaker_core.evaluation.study_log import weights_digest
+def _study_log(path: Path, model: PhotoMaker, settings: GenerationSettings, people: list[Person]) -> StudyLog:
+    """A study's judgements, which depend on the weights, the settings and the people besides their pictures."""
+    from photomaker_core.evaluation.study_log import StudyLog, weights_digest
 
-    return {
+    about = {
         "weights": weights_digest(model.base.unet, *model.base.text.encoders, model.id_encoder),
         "settings": repr(settings),
         "people": [person.name for person in people],
     }
+    return StudyLog(path, about)

@@ -18,7 +18,7 @@ from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.nano.portrait_set import identity_number
 from photomaker_core.nano.portraits import draw
 from photomaker_core.nano.scenes import Scene, reference_scene
-from photomaker_core.sampling.generation import GenerationSettings
+from photomaker_core.sampling.generation import Generation, GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.training.dreambooth import IDENTIFIER, DreamBooth, personalise
 
@@ -138,12 +138,17 @@ def drawer(model: PhotoMaker, settings: GenerationSettings, subject: str, id_fea
                 )
                 for wish in wishes[start : start + _BATCH]
             ]
-            while not generations[0].is_done:
-                engine.step(generations)
-            pictures += [engine.finish(generation) for generation in generations]
+            pictures += drawn_to_the_end(engine, generations)
         return pictures
 
     return draw
+
+
+def drawn_to_the_end(engine: StepEngine, generations: Sequence[Generation]) -> list[Image.Image]:
+    """The pictures of generations that have begun together, with as many steps each."""
+    while not generations[0].is_done:
+        engine.step(generations)
+    return [engine.finish(generation) for generation in generations]
 
 
 def _text(wish: PromptSpec, subject: str, id_features: Tensor | None, trigger_word: str) -> str:

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
-from photomaker_core.evaluation.measures import mean_direction, ranks_among
+from photomaker_core.evaluation.measures import ranks_among
 from photomaker_core.evaluation.methods import PromptSpec, drawer
-from photomaker_core.evaluation.networks import MetricNetworks
+from photomaker_core.evaluation.networks import MetricNetworks, known_faces
 from photomaker_core.evaluation.people import Person
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import GenerationSettings
@@ -66,7 +66,7 @@ def mixing_study(
     if networks.face is None:
         raise UserError("The mixing study needs a face network.")
     chosen = _pairs(people, pairs)
-    known = torch.stack([mean_direction(networks.face(person.photos)) for person in people])
+    known = known_faces(networks.face, people)
     features = [model.encode_photos(person.photos) for person in people]
     results = []
     for balance in balances:

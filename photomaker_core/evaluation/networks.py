@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from photomaker_core.errors import ModelError, PhotoError
+from photomaker_core.evaluation.measures import mean_direction
+from photomaker_core.evaluation.people import Person
 from photomaker_core.models.face_embedder import FaceEmbedder
 
 DEFAULT_CLIP: Final = "openai/clip-vit-large-patch14"
@@ -50,6 +52,11 @@ class MetricNetworks:
     inception: PictureEmbedder | None = None
     attributes: Callable[[Sequence[Image.Image]], list[dict[str, str]]] | None = None
     face_crop: Callable[[Image.Image], Image.Image | None] | None = None
+
+
+def known_faces(face: PictureEmbedder, people: Sequence[Person]) -> Tensor:
+    """How each person's ID photos look to a face network together: directions [P, D]."""
+    return torch.stack([mean_direction(face(person.photos)) for person in people])
 
 
 def portrait_networks() -> MetricNetworks:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
-import torch
 from tqdm import tqdm
 
 from photomaker_core.conditioning.trigger_placement import without_trigger
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.evaluation_prompts import PERSON
-from photomaker_core.evaluation.measures import mean_direction, ranks_among, wilson_interval
-from photomaker_core.evaluation.networks import MetricNetworks
+from photomaker_core.evaluation.measures import ranks_among, wilson_interval
+from photomaker_core.evaluation.methods import drawn_to_the_end
+from photomaker_core.evaluation.networks import MetricNetworks, known_faces
 from photomaker_core.evaluation.people import Person
 from photomaker_core.evaluation.study_log import StudyLog
 from photomaker_core.loading.photomaker import PhotoMaker
@@ -140,7 +140,7 @@ def run_study(
     if networks.face is None or networks.attributes is None:
         raise UserError("The prompt study needs a judge that reads attributes: --networks portrait.")
     engine = StepEngine(model)
-    known = torch.stack([mean_direction(networks.face(person.photos)) for person in people])
+    known = known_faces(networks.face, people)
     stacks = [model.encode_photos(person.photos) for person in people]
     todo = [picture for picture in pictures if picture.name not in log]
     for start in tqdm(range(0, len(todo), _BATCH), "prompt study", unit="batch"):
@@ -149,9 +149,7 @@ def run_study(
             engine.begin(engine.condition(one.text, None, stacks[one.person]), replace(settings, seed=one.seed))
             for one in some
         ]
-        while not generations[0].is_done:
-            engine.step(generations)
-        drawn = [engine.finish(generation) for generation in generations]
+        drawn = drawn_to_the_end(engine, generations)
         faces = networks.face(drawn)
         ranks = ranks_among(faces, known, [one.person for one in some])
         read = networks.attributes(drawn)

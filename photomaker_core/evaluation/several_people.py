@@ -12,7 +12,6 @@ from random import Random
 from typing import Any, Final
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -20,8 +19,9 @@ from tqdm import tqdm
 from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.conditioning.trigger_placement import without_trigger
 from photomaker_core.errors import UserError
-from photomaker_core.evaluation.measures import mean_direction, ranks_among, wilson_interval
-from photomaker_core.evaluation.networks import MetricNetworks
+from photomaker_core.evaluation.measures import ranks_among, wilson_interval
+from photomaker_core.evaluation.methods import drawn_to_the_end
+from photomaker_core.evaluation.networks import MetricNetworks, known_faces
 from photomaker_core.evaluation.people import Person, drawn_number, drawn_together
 from photomaker_core.evaluation.study_log import StudyLog
 from photomaker_core.loading.photomaker import PhotoMaker
@@ -31,7 +31,6 @@ from photomaker_core.sampling.generation import GenerationSettings
 from photomaker_core.sampling.regions import AttentionRegions, layout_named
 from photomaker_core.sampling.step_engine import StepEngine
 
-PEOPLE_TOGETHER: Final = (2, 3)
 _BATCH: Final = 8
 _BLENDED_PHOTOS: Final = 8
 
@@ -81,7 +80,7 @@ def run_group_study(
     if networks.face is None:
         raise UserError("The study of several people needs a face network: --networks portrait.")
     study = _Study(StepEngine(model), settings, people, [model.encode_photos(one.photos) for one in people])
-    known = torch.stack([mean_direction(networks.face(person.photos)) for person in people])
+    known = known_faces(networks.face, people)
     for row, draw in ROWS.items():
         todo = [one for one in pictures if one.row == row and one.name not in log]
         for start in tqdm(range(0, len(todo), _BATCH), row, unit="batch"):
@@ -174,12 +173,9 @@ def _drawn(
         regions = layout_named("side-by-side", len(picture.group)) if by_layout else None
         settings = replace(study.settings, seed=picture.seed)
         generations.append(engine.begin(engine.condition(text, None, features), settings, regions=regions))
-    while not generations[0].is_done:
-        engine.step(generations)
-    for generation in generations:
+    for drawn, generation in zip(drawn_to_the_end(engine, generations), generations, strict=True):
         watched = not by_layout and generation.regions is not None
-        notes = {"by_attention": isinstance(generation.regions, AttentionRegions)} if watched else {}
-        yield engine.finish(generation), notes
+        yield drawn, {"by_attention": isinstance(generation.regions, AttentionRegions)} if watched else {}
 
 
 ROWS: Final[Mapping[str, Callable[[_Study, Sequence[GroupPicture]], _Drawn]]] = {

@@ -64,8 +64,6 @@ class PromptTokenizer:
 
     def text(self, ids: Sequence[int]) -> str:
         """The text that ``ids`` spell, as this tokenizer writes it: in lower case, punctuation apart."""
-        if max(ids, default=0) < self.embeddings:
-            return str(self.tokenizer.decode(list(ids))).strip()
         return " ".join(word or str(self.tokenizer.decode(list(some))).strip() for word, some in self._by_word(ids))
 
     def _plain_ids(self, text: str) -> list[int]:

@@ -10,17 +10,15 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from photomaker_core.nano.face_recogniser import EMBEDDING_WIDTH, FaceRecogniser, face_crops
+from photomaker_core.training.cosface import cosface
 from photomaker_core.training.diffusion import generator_on, uploaded
 from photomaker_core.training.jitter import jittered_pixels
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.trainer import Figures, ParameterGroup
 
 FACES_FILE: Final = "faces.safetensors"
-_SCALE: Final = 20.0
-_MARGIN: Final = 0.2
 _BLUR: Final = 4
 
 
@@ -66,11 +64,9 @@ class FaceStage:
         moved = torch.stack(
             [x + 0.3 * rx * moves[:, 0], y + 0.3 * ry * moves[:, 1], rx, ry * (1 + 0.2 * moves[:, 2])], 1
         )
-        found = self._recogniser(face_crops(pixels, torch.arange(batch_size, device=device), moved)).float()
-        cosines = found @ functional.normalize(self._people, dim=-1).T
-        margins = _MARGIN * functional.one_hot(people, cosines.shape[1])
-        accuracy = (cosines.argmax(-1) == people).float().mean()
-        return functional.cross_entropy(_SCALE * (cosines - margins), people), {"identity": accuracy}
+        found = self._recogniser(face_crops(pixels, torch.arange(batch_size, device=device), moved))
+        loss, accuracy = cosface(found, self._people, people)
+        return loss, {"identity": accuracy}
 
     def sample(self, path: Path) -> None:
         """There is no picture to show; the log holds the accuracy."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 from photomaker_core.nano.attributes import ATTRIBUTES
 from photomaker_core.nano.judge import EMBEDDING_WIDTH, PortraitJudge
 from photomaker_core.nano.portrait_set import UNSEEN
+from photomaker_core.training.cosface import cosface
 from photomaker_core.training.diffusion import generator_on, uploaded
 from photomaker_core.training.jitter import jittered_pixels
 from photomaker_core.training.pictures import Example
@@ -23,8 +24,6 @@ from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.trainer import Figures, ParameterGroup
 
 JUDGE_FILE: Final = "judge.safetensors"
-_IDENTITY_SCALE: Final = 20.0
-_IDENTITY_MARGIN: Final = 0.2
 _ATTRIBUTE_WEIGHT: Final = 0.5
 _WEIGHTS: Final = {"expression": 4.0}
 _PEOPLE_AT_ONCE: Final = 64
@@ -95,10 +94,7 @@ class JudgeStage:
 
     def _identity_loss(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, Tensor]:
         people = uploaded(torch.tensor([example.identity for example in examples]), pooled.device)
-        cosines = self._judge.identities(pooled).float() @ functional.normalize(self._people, dim=-1).T
-        margins = _IDENTITY_MARGIN * functional.one_hot(people, cosines.shape[1])
-        accuracy = (cosines.argmax(-1) == people).float().mean()
-        return functional.cross_entropy(_IDENTITY_SCALE * (cosines - margins), people), accuracy
+        return cosface(self._judge.identities(pooled), self._people, people)
 
     def _attribute_losses(self, pooled: Tensor, examples: list[Example]) -> tuple[Tensor, dict[str, Tensor | float]]:
         shown = self._portraits.attributes(examples)

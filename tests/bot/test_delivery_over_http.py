@@ -255,13 +255,17 @@ async def test_a_deleted_reply_is_not_written_anew_in_its_place(double: DiscordD
     in_a_message(drawn, double, 1, "deleted")
 
 
-async def test_where_no_place_is_left_the_row_says_why(
-    double: DiscordDouble, doubled_bot: DoubledBot, hold: threading.Event
-) -> None:
+async def drawn_for_no_place(double: DiscordDouble, doubled_bot: DoubledBot, hold: threading.Event) -> None:
     drawn = await doubled_bot.imagine(double.ada, steps=1)
     await until(lambda: drawn.said)
     drawn.is_expired, double.channel.is_deleted, double.ada.takes_messages = True, True, False
     hold.set()
+
+
+async def test_where_no_place_is_left_the_row_says_why(
+    double: DiscordDouble, doubled_bot: DoubledBot, hold: threading.Event
+) -> None:
+    await drawn_for_no_place(double, doubled_bot, hold)
     await until(lambda: doubled_bot.rows("SELECT 1 FROM jobs WHERE state = 'failed'"))
     ((error, awaits),) = doubled_bot.rows("SELECT error, awaits_delivery FROM jobs")
     assert [code in str(error) for code in ("50027", "10003", "50007")] == [True] * 3
@@ -274,10 +278,7 @@ async def test_where_no_place_is_left_the_row_says_why(
 async def test_who_could_not_be_told_is_told_once_when_they_next_ask(
     double: DiscordDouble, doubled_bot: DoubledBot, hold: threading.Event, command: str
 ) -> None:
-    drawn = await doubled_bot.imagine(double.ada, steps=1)
-    await until(lambda: drawn.said)
-    drawn.is_expired, double.channel.is_deleted, double.ada.takes_messages = True, True, False
-    hold.set()
+    await drawn_for_no_place(double, doubled_bot, hold)
     await until(lambda: doubled_bot.rows("SELECT 1 FROM jobs WHERE is_untold"))
     double.channel.is_deleted = False
     await double.slash(double.bob, command)

@@ -24,7 +24,7 @@ from bot.services import job_messages
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.models import nsfw_classifier
 from tests.support.safety import restrict
-from tests.support.server import Server, click, rows, settings, upload
+from tests.support.server import Server, click, drawn_into_dm, rows, settings, upload
 
 if not nsfw_classifier.can_use_nsfw_classifier():
     pytest.skip("the extra safety is not installed", allow_module_level=True)
@@ -242,11 +242,7 @@ async def test_from_a_channel_into_direct_messages(
     restrict(server, monkeypatch)
     await server.add(server.ada, "newton")
     await server.ada.slash(server.channel, "imagine", prompt="a man img")
-    with monkeypatch.context() as patch:
-        patch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
-        server.env.inject_error("POST", f"/channels/{server.channel.id}/messages", status=403, code=50001)
-        hold.set()
-        await server.quiet()
+    await drawn_into_dm(server, hold, monkeypatch)
     shown = await imagine(server)
     assert names(shown) == ["SPOILER_picture-2-1.png"]
     clicked = await click(server, server.ada, shown, "Send me")

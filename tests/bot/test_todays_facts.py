@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from pathlib import Path
 
 import discord
@@ -13,9 +12,9 @@ import simcord
 from bot.app import PhotoMakerBot
 from bot.cogs.options import person_in
 from bot.domain.identity_names import IdentityNameError, checked_name
-from bot.services import job_messages, memberships
+from bot.services import memberships
 from photomaker_core.loading.photomaker import PhotoMaker
-from tests.support.server import Server, drawn, says, settings, upload
+from tests.support.server import Server, drawn, drawn_into_dm, says, settings, upload
 
 
 @pytest.fixture
@@ -28,11 +27,7 @@ async def picture_in_dm(server: Server, hold: threading.Event, monkeypatch: pyte
     """A picture of ada's that was asked for on the server and came as a direct message, with its buttons."""
     await server.add(server.ada, "newton")
     await server.ada.slash(server.channel, "imagine", prompt="a man img in the sea")
-    with monkeypatch.context() as patch:
-        patch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
-        server.env.inject_error("POST", f"/channels/{server.channel.id}/messages", status=403, code=50001)
-        hold.set()
-        await server.quiet()
+    await drawn_into_dm(server, hold, monkeypatch)
     return server.ada.user.dm_channel.history()[-1]
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.busy_day import Acknowledgements, Day, FaultySteps, grown, table
+from tests.support.busy_day import Acknowledgements, Day, grown, table
 from tests.support.faults import Faults
+from tests.support.gpu_faults import FaultySteps
 from tests.support.server import Server, rows, upload
 
 HOURS = int(os.environ.get("DAY_HOURS", "3"))
@@ -26,16 +27,18 @@ _UNFINISHED = ("⏳", "▰", "▱")
 
 
 @pytest.mark.timeout(120 + HOURS * (HOUR_S + 60))
-async def test_a_day_of_many_members(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_day_of_many_members(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty_steps: FaultySteps
+) -> None:
     guild = server.env.guild
     members = [guild.add_member(server.env.create_user(f"member{number}")) for number in range(MEMBERS)]
-    acknowledged, faults, steps = Acknowledgements(monkeypatch), Faults(), FaultySteps(monkeypatch)
+    acknowledged, faults = Acknowledgements(monkeypatch), Faults()
     faults.install(monkeypatch)
     for member in members:
         await server.add(member, "one", upload(1))
         await server.add(member, "two", upload(2))
     acknowledged.seconds.clear()
-    day = Day(server, tmp_path, random.Random(SEED), members, faults, steps)
+    day = Day(server, tmp_path, random.Random(SEED), members, faults, faulty_steps)
     for hour in range(HOURS):
         await day.hour(hour, ARRIVALS_AN_HOUR, HOUR_S)
     print(f"\n{table(day.readings)}\n{dict(day.done.most_common())}")

@@ -17,15 +17,13 @@ from typing import Any, Final
 
 import pytest
 import simcord
-import torch
 from discord.webhook.async_ import AsyncWebhookAdapter
 from simcord import interactions
 from simcord.backend.errors import BackendError, SetupError
 
-from photomaker_core.sampling.generation import Generation
-from photomaker_core.sampling.step_engine import StepEngine
 from tests.support import uploads
 from tests.support.faults import Fault, Faults, answer
+from tests.support.gpu_faults import FaultySteps
 from tests.support.server import FICTION, Server, rows, upload
 
 _REFUSED: Final = (BackendError, SetupError)
@@ -72,26 +70,6 @@ class Acknowledgements:
     def p99(self) -> float:
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, math.ceil(0.99 * len(ordered)) - 1)]
-
-
-class FaultySteps:
-    """Steps of which the next one breaks as ``mode`` says, once."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.mode = ""
-        step = StepEngine.step
-
-        def faulty(engine: StepEngine, generations: Sequence[Generation]) -> None:
-            mode, self.mode = self.mode, ""
-            if mode == "memory":
-                raise torch.OutOfMemoryError("a fault")
-            if mode == "error":
-                raise RuntimeError("a fault")
-            step(engine, generations)
-            if mode == "nan":
-                generations[0].latents = torch.full_like(generations[0].latents, math.nan)
-
-        monkeypatch.setattr(StepEngine, "step", faulty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +189,7 @@ class Day:
         elif kind == "database":
             self._lock_database()
         else:
-            self.steps.mode = kind
+            self.steps.once = kind
 
     def _lock_database(self) -> None:
         """Another process writes for a while."""

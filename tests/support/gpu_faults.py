@@ -1,12 +1,14 @@
-"""Faults of the GPU thread: a model that loads late, steps that hang or end their thread."""
+"""Faults of the GPU thread: a model that loads late, steps that hang, break or end their thread."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Literal
 
 import pytest
+import torch
 
 from photomaker_core.loading.photomaker import PhotoMaker
 from photomaker_core.sampling.generation import Generation
@@ -26,10 +28,11 @@ class SlowLoad:
 
 
 class FaultySteps:
-    """Steps that hang, or kill their thread, while ``mode`` says so."""
+    """Steps that hang, or kill their thread, while ``mode`` says so; the next one alone breaks as ``once`` says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.mode: Literal["", "hangs", "dies"] = ""
+        self.once: Literal["", "memory", "error", "nan"] = ""
         self.goes_on = threading.Event()
         step = StepEngine.step
 
@@ -38,6 +41,13 @@ class FaultySteps:
                 raise SystemExit("a library ended the thread")
             if self.mode == "hangs":
                 self.goes_on.wait(100)
+            once, self.once = self.once, ""
+            if once == "memory":
+                raise torch.OutOfMemoryError("a fault")
+            if once == "error":
+                raise RuntimeError("a fault")
             step(engine, generations)
+            if once == "nan":
+                generations[0].latents = torch.full_like(generations[0].latents, math.nan)
 
         monkeypatch.setattr(StepEngine, "step", faulty)

@@ -7,14 +7,17 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import simcord
 from discord import app_commands
 
 from bot.app import PhotoMakerBot
 from bot.config import Settings, load_settings
+from bot.services import job_messages
 from photomaker_core.errors import UserError
 from storage import StorageError
 from tests.support import uploads
@@ -109,6 +112,15 @@ async def submit(server: Server, shown: simcord.InteractionResult, values: dict[
     result = await server.ada.submit_modal(shown, values)
     await server.quiet()
     return says(result)
+
+
+async def drawn_into_dm(server: Server, hold: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ada's picture that ``hold`` holds come as a direct message: its channel takes no message any more."""
+    with monkeypatch.context() as patch:
+        patch.setattr(job_messages, "TOKEN_LIFETIME", timedelta(0))
+        server.env.inject_error("POST", f"/channels/{server.channel.id}/messages", status=403, code=50001)
+        hold.set()
+        await server.quiet()
 
 
 def says(result: simcord.InteractionResult) -> str:
