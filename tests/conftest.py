@@ -97,8 +97,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.simcord(settle_timeout=60.0, check_errors=False))
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of today's schema, to be copied: the migrations take longer than most of the tests."""
+    path = tmp_path_factory.mktemp("empty") / "bot.db"
+
+    async def migrate() -> None:
+        await (await Database.open(f"sqlite+aiosqlite:///{path}")).close()
+
+    asyncio.run(migrate())
+    return path
+
+
 @pytest.fixture
-def simcord_bot(tmp_path: Path, tiny_model: PhotoMaker) -> PhotoMakerBot:
+def simcord_bot(tmp_path: Path, tiny_model: PhotoMaker, empty_database: Path) -> PhotoMakerBot:
+    shutil.copy(empty_database, tmp_path / empty_database.name)
     return PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model)
 
 
@@ -134,9 +147,10 @@ async def double() -> AsyncIterator[DiscordDouble]:
 
 
 @pytest.fixture(scope="session")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with ada's identity *newton*, to be copied: migrations take longer than most of the tests."""
+def people(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A database with ada's identity *newton*, to be copied."""
     path = tmp_path_factory.mktemp("people") / "bot.db"
+    shutil.copy(empty_database, path)
 
     async def fill() -> None:
         database = await Database.open(f"sqlite+aiosqlite:///{path}")

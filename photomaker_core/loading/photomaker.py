@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -93,7 +93,7 @@ class PhotoMaker:
             base.pipeline.unload_lora_weights()
         base.text.clear()
         self._has_lora = bool(adapter.lora_weights) and not fuse_lora
-        self.footprint: Footprint | None = None
+        self._footprint: Callable[[], Footprint] | None = None
         self.plan: MemoryPlan = PLANS[0]
         self._id_offload: CpuOffload | None = None
         self.activate_loras(())
@@ -131,26 +131,29 @@ class PhotoMaker:
         if layout.fused_qkv:
             self.require_fused_loras("A UNet with fused projections")
         layout.apply(self.base.unet)
-        self.footprint = footprint_of(self.base, self.id_encoder, hardware.dtype, self.max_chunks)
-        if plan is None:
-            usable = (
-                PLANS[:1]
-                if hardware.device.type == "cpu"
-                else [one for one in PLANS if self._can_follow(one, hardware)]
-            )
-            plan = self.footprint.choose(free_bytes(hardware.device), usable)
+        self._footprint = footprint_of(self.base, self.id_encoder, hardware.dtype, self.max_chunks)
+        if plan is None and hardware.device.type == "cpu":
+            plan = PLANS[0]
+        elif plan is None:
+            usable = [one for one in PLANS if self._can_follow(one, hardware)]
+            plan = self._footprint().choose(free_bytes(hardware.device), usable)
         if plan.unet_weights == "float8":
             self.require_fused_loras(f"The memory plan {plan.name}")
         self._id_offload = place(self.base, self.id_encoder, plan, hardware)
         self.plan = plan
 
+    @property
+    def footprint(self) -> Footprint | None:
+        """What the model needs, computed when first asked for; None where it was not placed."""
+        return None if self._footprint is None else self._footprint()
+
     def largest_batch(self, limit: int) -> int:
         """Count the pictures, up to ``limit``, that the memory that is free now lets share a UNet forward."""
-        if self.footprint is None:
+        footprint = self.footprint
+        if footprint is None:
             return limit
-        taken = self.footprint.resident(self.plan)
         free = free_bytes(self.base.hardware.device)
-        return self.footprint.largest_batch(self.plan, free + taken, limit)
+        return footprint.largest_batch(self.plan, free + footprint.resident(self.plan), limit)
 
     @property
     def has_lora_layers(self) -> bool:

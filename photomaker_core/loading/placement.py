@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import torch
 from accelerate import cpu_offload
@@ -18,20 +19,23 @@ from photomaker_core.models.id_encoder import IdEncoder
 from photomaker_core.models.vae import decode_in_tiles, upcast_where_asked
 
 
-def footprint_of(base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype, max_chunks: int) -> Footprint:
-    """Compute what a loaded model needs for square pictures of its training size, with weights in ``dtype`` and prompts
-    of up to ``max_chunks`` chunks."""
-    unet_bytes = weight_bytes(base.unet)
-    plain = footprint(
-        dict(base.unet.config),
-        dict(base.vae.config),
-        weight_bytes(*base.text.encoders, id_encoder),
-        dtype,
-        base.side_px,
-        base.side_px,
-        max_chunks,
-    )
-    return replace(plain, unet=max(unet_bytes, plain.unet))
+def footprint_of(
+    base: BaseModel, id_encoder: IdEncoder, dtype: torch.dtype, max_chunks: int
+) -> Callable[[], Footprint]:
+    """Return what computes, once, what a model needs that is not placed yet: for square pictures of its training size,
+    with weights in ``dtype`` and prompts of up to ``max_chunks`` chunks.
+
+    The computation takes as long as loading a small model, and not every caller asks for its result.
+    """
+    unet_bytes, encoders_bytes = weight_bytes(base.unet), weight_bytes(*base.text.encoders, id_encoder)
+    unet_config, vae_config, side_px = dict(base.unet.config), dict(base.vae.config), base.side_px
+
+    @cache
+    def compute() -> Footprint:
+        plain = footprint(unet_config, vae_config, encoders_bytes, dtype, side_px, side_px, max_chunks)
+        return replace(plain, unet=max(unet_bytes, plain.unet))
+
+    return compute
 
 
 def place(base: BaseModel, id_encoder: IdEncoder, plan: MemoryPlan, hardware: Hardware) -> CpuOffload | None:

@@ -26,7 +26,7 @@ CALLS = 6
 def test_a_plan_keeps_to_the_peak_that_it_promises(plan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     base, encoder = load_base(str(TINY_BASE), HALF), load_adapter(TINY_ADAPTER).id_encoder.half()
     followed = PLANS_BY_NAME[plan]
-    promised = footprint_of(base, encoder, HALF.dtype, max_chunks=1)
+    promised = footprint_of(base, encoder, HALF.dtype, max_chunks=1)()
     largest_part = max(weight_bytes(part) for part in (base.unet, base.vae, *base.text.encoders))
     with counted_card(monkeypatch) as card:
         offload = place(base, encoder, followed, Hardware(CARD, HALF.dtype))

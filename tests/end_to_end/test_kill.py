@@ -12,7 +12,6 @@ import json
 import os
 import random
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -81,16 +80,6 @@ class Crowd:
 
 def _offers_cancel(one: Interaction) -> bool:
     return one.reply is not None and "Cancel" in json.dumps(one.reply.components)
-
-
-@pytest.fixture
-async def killable(tmp_path: Path) -> AsyncIterator[tuple[DiscordDouble, KillableBot]]:
-    double = DiscordDouble()
-    await double.start()
-    bot = await KillableBot.prepare(tmp_path, double.api_url, double.gateway_url)
-    yield double, bot
-    await bot.end()
-    await double.stop()
 
 
 @pytest.mark.timeout(180 + 10 * KILLS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def database(file: Path) -> AsyncIterator[Database]:
+async def database(file: Path, empty_database: Path) -> AsyncIterator[Database]:
+    shutil.copy(empty_database, file)
     opened = await Database.open(url(file))
     yield opened
     await opened.close()

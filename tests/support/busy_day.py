@@ -1,140 +1,120 @@
-"""A server's day, shortened: members who come as a Poisson process, faults now and then, and what is watched."""
+"""A server's day, shortened: members who come as a Poisson process and use the real bot over HTTP and the gateway,
+faults now and then, and what is watched."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
-import os
 import random
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-import simcord
-from discord.webhook.async_ import AsyncWebhookAdapter
-from simcord import interactions
-from simcord.backend.errors import BackendError, SetupError
+from tests.support import discord_rules, uploads
+from tests.support.discord_double import (
+    DiscordDouble,
+    Interaction,
+    Message,
+    User,
+    answer,
+    cut,
+    limited,
+    reset,
+    slow,
+)
+from tests.support.discord_double.world import LOADING
+from tests.support.doubled_bot import NOT_AT_REST
+from tests.support.killable_bot import KillableBot, Reading
+from tests.support.server import FICTION, rows, until, upload
 
-from tests.support import uploads
-from tests.support.faults import Fault, Faults, answer
-from tests.support.gpu_faults import FaultySteps
-from tests.support.server import FICTION, Server, rows, upload
-
-_REFUSED: Final = (BackendError, SetupError)
+UNFINISHED: Final = ("⏳", "▰", "▱")
 _PROMPTS: Final = ("a man img", "a woman img in the sea", "a girl img, rain", "a tree", "a man img in a red hat")
-_ALL_PATHS: Final = "*"
+_FORM: Final = {"prompt": "a man img", "negative": "", "seed": "", "name": "kept", "reason": "no"}
+_LOOKS: Final = ("queue", "history", "identity list", "privacy show", "settings", "prompt list", "help")
 _HTTP_FAULTS: Final = (
     *(answer(status) for status in (500, 502, 503)),
+    answer(503, late=True),
     *(answer(404, code) for code in (10003, 10008, 10015)),
     answer(403, 50001),
     answer(401, 50027),
-    Fault("reset", ConnectionResetError("a fault")),
-    Fault("timeout", TimeoutError("a fault")),
+    limited(0.5),
+    limited(0.3, is_global=True),
+    limited(0.5, from_cloudflare=True),
+    reset(),
+    reset(late=True),
+    cut(),
+    slow(1.0),
 )
-
-
-class Acknowledgements:
-    """Seconds from an interaction's arrival to the bot's first answer, by the wall clock."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seconds: list[float] = []
-        self._arrived_s: dict[int, float] = {}
-        payload_of, respond = interactions.base_payload, AsyncWebhookAdapter.create_interaction_response
-
-        def arriving(*arguments: Any, **options: Any) -> Any:
-            record, payload = payload_of(*arguments, **options)
-            self._arrived_s[int(payload["id"])] = time.perf_counter()
-            return record, payload
-
-        def noting(adapter: AsyncWebhookAdapter, interaction_id: int, *arguments: Any, **options: Any) -> Any:
-            arrived_s = self._arrived_s.pop(interaction_id, None)
-            if arrived_s is not None:
-                self.seconds.append(time.perf_counter() - arrived_s)
-            return respond(adapter, interaction_id, *arguments, **options)
-
-        monkeypatch.setattr(interactions, "base_payload", arriving)
-        monkeypatch.setattr(AsyncWebhookAdapter, "create_interaction_response", noting)
-
-    @property
-    def waiting(self) -> int:
-        """How many interactions have no answer."""
-        return len(self._arrived_s)
-
-    @property
-    def p99(self) -> float:
-        ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, math.ceil(0.99 * len(ordered)) - 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the bot holds at the end of an hour, when it rests."""
-
-    memory_mib: float
-    handles: int
-    tasks: int
-    views: int
-    jobs: int
-    database_kib: int
+_SELECT: Final = 3
+_OUTAGE_MARGIN_S: Final = 0.5
+_PATIENCE_S: Final = 60.0
 
 
 @dataclass
 class Day:
-    """Hours of a server with many members. ``fault_share`` of what they do meets a fault, of a random kind.
+    """Hours of a server with many members. ``fault_share`` of what they do meets a fault, of a random kind."""
 
-    The simulated Discord hands over one interaction at a time; what the bot does for them goes on side by side.
-    """
-
-    server: Server
+    double: DiscordDouble
+    bot: KillableBot
     folder: Path
     rng: random.Random
-    members: list[simcord.MemberActor]
-    faults: Faults
-    steps: FaultySteps
+    members: list[User]
     fault_share: float = 0.01
     done: Counter[str] = field(default_factory=Counter)
     readings: list[Reading] = field(default_factory=list)
-    _shown: list[tuple[simcord.MemberActor, simcord.ResponseMessage]] = field(default_factory=list)
+    asked: list[Interaction] = field(default_factory=list)
+    """Every command, click and form."""
+    outages: list[tuple[float, float]] = field(default_factory=list)
+    """When the gateway was broken, from and to, by the monotonic clock."""
+    _shown: deque[Interaction] = field(default_factory=lambda: deque(maxlen=60))
     _begun: list[asyncio.Task[None]] = field(default_factory=list)
-    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def arrive(self) -> None:
+        """Let every member add two people, without any fault."""
+        for member in self.members:
+            for place, name in enumerate(("one", "two")):
+                options = {"name": name, "consent": FICTION, "photo1": upload(place)}
+                added = await self.double.slash(member, "identity add", **options)
+                await self.bot.until(until(lambda added=added: added.reply and not added.reply.flags & LOADING))
 
     async def hour(self, number: int, arrivals: float, seconds: float) -> None:
         """About so many arrivals in so many real seconds, more in the evening than at night; then let all of it end."""
         rate = arrivals / seconds * (1 + 0.8 * math.sin((number - 14) / 24 * 2 * math.pi))
-        ends_s = time.perf_counter() + seconds
-        while time.perf_counter() < ends_s:
+        ends_s = time.monotonic() + seconds
+        while time.monotonic() < ends_s:
             await asyncio.sleep(self.rng.expovariate(rate))
-            self._begun.append(asyncio.create_task(self._arrive()))
+            self._begun.append(asyncio.create_task(self._come()))
         while self._begun:
             begun, self._begun = self._begun, []
-            await asyncio.gather(*begun)
-        self.faults.clear()
-        await self.server.quiet()
-        self.readings.append(self._reading())
+            await self.bot.until(asyncio.gather(*begun))
+        self.double.faults.clear()
+        await self.bot.until(self._rest())
+        jobs = int(str(rows(self.folder, "SELECT count(*) FROM jobs")[0][0]))
+        self.readings.append(await self.bot.reading(jobs))
 
-    async def _arrive(self) -> None:
+    async def _rest(self) -> None:
+        """Wait until every job has ended and its member knows, and nobody waits for an answer that may still come."""
+        await self.double.gateway.is_ready.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                await until(lambda: not rows(self.folder, NOT_AT_REST) and not self.unanswered())
+
+    async def _come(self) -> None:
         if self.rng.random() < self.fault_share:
             self._break_something()
-        member = self.rng.choice(self.members)
         act = self.rng.choices((self._draw, self._look, self._click, self._add), (5, 3, 5, 2))[0]
-        async with self._one_at_a_time:
-            self.done[act.__name__.strip("_")] += 1
-            try:
-                await act(member)
-            except _REFUSED:
-                self.done["not offered"] += 1
+        await act(self.rng.choice(self.members))
 
-    async def _draw(self, member: simcord.MemberActor) -> None:
+    async def _draw(self, member: User) -> None:
         command, options = self.rng.choice(
             [
-                ("imagine", {"prompt": self.rng.choice(_PROMPTS)}),
-                ("imagine", {"prompt": self.rng.choice(_PROMPTS), "count": 2, "steps": 5}),
+                ("imagine", {"prompt": self.rng.choice(_PROMPTS), "identity": "one"}),
+                ("imagine", {"prompt": self.rng.choice(_PROMPTS), "identity": "two", "count": 2, "steps": 5}),
                 ("edit", {"hat": "cap"}),
                 ("mix", {"id1": "one", "id2": "two"}),
                 ("together", {"id1": "one", "id2": "two", "prompt": "a man img and a woman img"}),
@@ -142,86 +122,126 @@ class Day:
         )
         await self._use(member, command, options)
 
-    async def _look(self, member: simcord.MemberActor) -> None:
-        command = self.rng.choice(
-            ("queue", "history", "identity list", "privacy show", "settings", "prompt list", "help")
-        )
-        await self._use(member, command, {})
+    async def _look(self, member: User) -> None:
+        await self._use(member, self.rng.choice(_LOOKS), {})
 
-    async def _add(self, member: simcord.MemberActor) -> None:
+    async def _add(self, member: User) -> None:
         photo = upload(self.rng.randrange(40)) if self.rng.random() < 0.9 else ("cut.jpg", uploads.photo()[:700])
         name = self.rng.choice(("one", "two", "three"))
         await self._use(member, "identity add", {"name": name, "consent": FICTION, "photo1": photo})
         if self.rng.random() < 0.2:
             await self._use(member, "identity delete", {"name": "three"})
 
-    async def _click(self, member: simcord.MemberActor) -> None:
-        self._shown = self._shown[-60:]
-        if not self._shown:
-            return
-        owner, message = self.rng.choice(self._shown)
-        member = owner if self.rng.random() < 0.85 else member
-        found = [one for row in message.components for one in row.get("components", []) if one.get("label")]
-        if not found:
-            return
-        button = self.rng.choice(found)
-        result = await member.click(message, custom_id=button["custom_id"])
-        self.done[f"click {button['label']}"] += 1
-        self._keep(member, result)
-        if result.modal is not None and self.rng.random() < 0.5:  # The others close the form.
-            prompts = {"prompt": "a man img", "negative": "", "seed": "", "name": "kept", "reason": "no"}
-            wanted = [(row.get("component") or row["components"][0])["custom_id"] for row in result.modal["components"]]
-            if set(wanted) <= set(prompts):
-                await member.submit_modal(result, {one: prompts[one] for one in wanted})
+    async def _use(self, member: User, command: str, options: dict[str, Any]) -> None:
+        self.done[command] += 1
+        asked = await self.double.slash(member, command, **options)
+        self.asked.append(asked)
+        self._shown.append(asked)
 
-    async def _use(self, member: simcord.MemberActor, command: str, options: dict[str, Any]) -> None:
-        self._keep(member, await member.slash(self.server.channel, command, **options))
-
-    def _keep(self, member: simcord.MemberActor, result: simcord.InteractionResult) -> None:
-        if result.response is not None and result.response.components:
-            self._shown.append((member, result.response))
+    async def _click(self, member: User) -> None:
+        shown = self.rng.choice(self._shown) if self._shown else None
+        message = shown and shown.reply
+        if shown is None or message is None or message.is_deleted:
+            return
+        labels = [
+            str(one["label"])
+            for one in discord_rules.walk(message.components)
+            if one.get("label") and one.get("custom_id") and not one.get("disabled")
+        ]
+        if not labels:
+            return
+        label = self.rng.choice(labels)
+        self.done[f"click {label}"] += 1
+        is_own = message.viewer is not None or self.rng.random() < 0.85
+        clicked = await self.double.click(shown.user if is_own else member, message, label)
+        self.asked.append(clicked)
+        self._shown.append(clicked)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await until(lambda: clicked.is_answered)
+        if clicked.modal is not None and self.rng.random() < 0.5:  # The others close the form.
+            fields = [one for one in discord_rules.walk(clicked.modal["components"]) if "custom_id" in one]
+            if {str(one["custom_id"]) for one in fields if one["type"] != _SELECT} <= set(_FORM):
+                self.done["form"] += 1
+                self.asked.append(await self.double.submit(clicked, _FORM))
 
     def _break_something(self) -> None:
-        kind = self.rng.choice(("http", "http", "http", "memory", "error", "nan", "database"))
+        kind = self.rng.choice(("http", "http", "http", "gateway", "memory", "error", "nan", "database"))
         self.done[f"fault: {kind}"] += 1
         if kind == "http":
-            self.faults.at(self.rng.choice(("PATCH", "POST")), _ALL_PATHS, self.rng.choice(_HTTP_FAULTS))
+            self.double.faults.at(self.rng.choice(("PATCH", "POST", "GET")), "*", self.rng.choice(_HTTP_FAULTS))
+        elif kind == "gateway":
+            self._begun.append(asyncio.create_task(self._break_gateway()))
         elif kind == "database":
-            self._lock_database()
+            self._begun.append(asyncio.create_task(asyncio.to_thread(self._lock_database)))
         else:
-            self.steps.once = kind
+            self.bot.break_next_step(kind)
+
+    async def _break_gateway(self) -> None:
+        gateway, since_s = self.double.gateway, time.monotonic()
+        gateway.is_ready.clear()
+        how = self.rng.choice(("reconnect", "resumable", "new session", "closed", "broken"))
+        if how == "reconnect":
+            await gateway.ask_to_reconnect()
+        elif how == "closed":
+            await gateway.close(4000)
+        elif how == "broken":
+            gateway.abort()
+        else:
+            await gateway.invalidate(is_resumable=how == "resumable")
+        await gateway.is_ready.wait()
+        self.outages.append((since_s - _OUTAGE_MARGIN_S, time.monotonic() + _OUTAGE_MARGIN_S))
 
     def _lock_database(self) -> None:
         """Another process writes for a while."""
+        connection = sqlite3.connect(self.folder / "bot.db", timeout=10, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            time.sleep(0.7)
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
 
-        def lock() -> None:
-            connection = sqlite3.connect(self.folder / "bot.db", timeout=10, isolation_level=None)
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                time.sleep(0.7)
-                connection.execute("ROLLBACK")
-            finally:
-                connection.close()
+    def _met_outage(self, asked: Interaction) -> bool:
+        return any(since_s <= asked.sent_at_s <= until_s for since_s, until_s in self.outages)
 
-        self._begun.append(asyncio.create_task(asyncio.to_thread(lock)))
+    def unanswered(self) -> list[Interaction]:
+        """What the bot has not answered although it heard of it, or has answered with no more than "thinking"."""
+        return [
+            one
+            for one in self.asked
+            if (one.called_at_s is None and not self._met_outage(one)) or (one.reply and one.reply.flags & LOADING)
+        ]
 
-    def _reading(self) -> Reading:
-        gc.collect()
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        store = self.server.bot._connection._view_store
-        views = len(store._modals) + sum(len(one) for one in store._views.values())
-        jobs = int(str(rows(self.folder, "SELECT count(*) FROM jobs")[0][0]))
-        size = sum(path.stat().st_size for path in self.folder.glob("bot.db*"))
-        handles = sum(1 for _ in Path("/proc/self/fd").iterdir())
-        return Reading(resident / 2**20, handles, len(asyncio.all_tasks()), views, jobs, size // 1024)
+    def waits_s(self) -> list[float]:
+        """Seconds from an interaction to the bot's first request that answers it, in order of length."""
+        heard = [one for one in self.asked if one.called_at_s is not None and not self._met_outage(one)]
+        return sorted(one.called_at_s - one.sent_at_s for one in heard if one.called_at_s is not None)
+
+    def untold(self) -> list[str]:
+        """The jobs that have ended and of which no message says how."""
+        found = []
+        ended = rows(self.folder, "SELECT id, message_id, state FROM jobs WHERE state != 'deleted'")
+        for job_id, message_id, state in ended:
+            told = self.double.world.messages.get(int(str(message_id or 0)))
+            posted = [one for one in self.double.world.messages.values() if one.nonce == f"photomaker-{job_id}"]
+            if not any(_is_final(one) for one in (told, *posted)):
+                found.append(f"job {job_id}, {state}: {told and told.said}")
+        return found
+
+
+def _is_final(message: Message | None) -> bool:
+    return message is not None and (
+        message.is_deleted
+        or (bool(message.content or message.files) and not any(sign in message.content for sign in UNFINISHED))
+    )
 
 
 def table(readings: Sequence[Reading]) -> str:
     """The readings as a Markdown table."""
-    lines = ["| hour | memory (MiB) | handles | tasks | views | jobs so far | database (KiB) |", "| --- " * 7 + "|"]
+    lines = ["| hour | memory (MiB) | handles | tasks | views | jobs so far |", "| --- " * 6 + "|"]
     lines += [
-        f"| {hour} | {one.memory_mib:.0f} | {one.handles} | {one.tasks} | {one.views} | {one.jobs} "
-        f"| {one.database_kib} |"
+        f"| {hour} | {one.memory_mib:.0f} | {one.handles} | {one.tasks} | {one.views} | {one.jobs} |"
         for hour, one in enumerate(readings, start=1)
     ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,8 +24,9 @@ from tests.support.discord_double.world import Channel, Interaction, Message, Re
 
 TOKEN = "OTAw.double.token"
 _API = "/api/v10"
-_COMMAND, _COMPONENT = 2, 3
+_COMMAND, _COMPONENT, _FORM = 2, 3, 5
 _SUB_COMMANDS = (1, 2)
+_SELECT = 3
 _USER, _ATTACHMENT = 6, 11
 _MOST_BODY_BYTES = 2**27
 
@@ -99,6 +101,14 @@ class DiscordDouble:
         data = {"custom_id": buttons[0]["custom_id"], "component_type": buttons[0]["type"]}
         return await self._interact(user, message.channel, _COMPONENT, data, message)
 
+    async def submit(self, shown: Interaction, values: dict[str, str]) -> Interaction:
+        """Fill in the texts of the form that an interaction was answered with, by their custom ids.
+
+        What can be chosen in it stays at its first option.
+        """
+        data = {"custom_id": shown.modal["custom_id"], "components": _filled(shown.modal["components"], values)}
+        return await self._interact(shown.user, shown.channel, _FORM, data, shown.message)
+
     def _value(self, kind: int, value: Any, resolved: dict[str, dict[str, Any]]) -> Any:
         if kind == _ATTACHMENT:
             file = self.world.store_file(*value)
@@ -116,6 +126,7 @@ class DiscordDouble:
         number = self.world.snowflake()
         interaction = Interaction(number, f"interaction-{number}", user, channel, kind, message)
         self.world.interactions[interaction.token] = interaction
+        interaction.sent_at_s = time.monotonic()
         await self.gateway.dispatch("INTERACTION_CREATE", payloads.interaction(interaction, data, self.url))
         return interaction
 
@@ -165,6 +176,7 @@ class DiscordDouble:
             path, parts = request.path.removeprefix(_API), dict(request.match_info)
             sizes = tuple((name, len(content)) for name, content in files.values())
             self.requests.append(discord_rules.Request(request.method, path, body, sizes))
+            self._note_answer(parts)
             fault = self.faults.next(request.method, path, json.dumps(body, ensure_ascii=False))
             if fault is not None and not fault.late:
                 return await self.faults.strike(request, fault, None)
@@ -176,6 +188,11 @@ class DiscordDouble:
             return usual if fault is None else await self.faults.strike(request, fault, usual)
 
         return handle
+
+    def _note_answer(self, parts: dict[str, str]) -> None:
+        interaction = self.world.interactions.get(parts.get("token", ""))
+        if interaction is not None and interaction.called_at_s is None:
+            interaction.called_at_s = time.monotonic()
 
     def _answer(
         self, request: web.Request, work: Callable[..., Any], given: dict[str, Any], headers: dict[str, str]
@@ -201,6 +218,22 @@ class DiscordDouble:
     async def _no_route(self, request: web.Request) -> web.Response:
         self.unknown.append(f"{request.method} {request.path}")
         return response({"code": 0, "message": "404: Not Found"}, 404)
+
+
+def _filled(components: list[dict[str, Any]], values: dict[str, str]) -> list[dict[str, Any]]:
+    """The components of a form as a client sends them back."""
+    filled = []
+    for one in components:
+        if one["type"] == _SELECT:
+            chosen = one["options"][0]["value"]
+            filled.append({"type": one["type"], "custom_id": one["custom_id"], "values": [chosen]})
+        elif "custom_id" in one:
+            filled.append({"type": one["type"], "custom_id": one["custom_id"], "value": values[one["custom_id"]]})
+        elif "component" in one:
+            filled.append({"type": one["type"], "component": _filled([one["component"]], values)[0]})
+        else:
+            filled.append({"type": one["type"], "components": _filled(one["components"], values)})
+    return filled
 
 
 @contextlib.contextmanager

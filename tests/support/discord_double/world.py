@@ -87,7 +87,9 @@ class Message:
 
 @dataclass(eq=False)
 class Interaction:
-    """A command or a click. ``reply`` is its first answer; ``is_expired`` when its token is not accepted any more."""
+    """A command, a click or a form. ``reply`` is its first answer; ``is_expired`` when its token is not accepted any
+    more. ``sent_at_s`` and ``called_at_s`` say when the bot was told of it and when it first answered, by the monotonic
+    clock."""
 
     id: int
     token: str
@@ -99,6 +101,8 @@ class Interaction:
     is_answered: bool = False
     is_expired: bool = False
     modal: Any = None
+    sent_at_s: float = 0.0
+    called_at_s: float | None = None
     followups: list[Message] = field(default_factory=list)
 
     @property
