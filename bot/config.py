@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.lora_names import unusable_name
 from bot.setting_names import unknown_names
 from photomaker_core.errors import UserError
 from photomaker_core.memory.plans import PLANS_BY_NAME, MemoryPlan
@@ -86,6 +87,14 @@ class Settings(BaseSettings):
     @classmethod
     def _loras_by_name(cls, value: Any) -> Any:
         return _json_object(value, '{"papercut": "/models/papercut.safetensors"}')
+
+    @field_validator("photomaker_style_loras")
+    @classmethod
+    def _choosable_loras(cls, loras: dict[str, Path]) -> dict[str, Path]:
+        name = unusable_name(list(loras))
+        if name is not None:
+            raise ValueError(f"nobody could choose the name “{name}”: it is empty, or another one is read as the same")
+        return loras
 
     @field_validator("role_weights", mode="before")
     @classmethod

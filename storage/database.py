@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import sqlite3
 import time
@@ -226,11 +227,19 @@ class Database:
 
 def sqlite_engine(location: URL) -> AsyncEngine:
     """An engine whose connections lose nothing that is committed, and keep nothing that is erased."""
-    engine = create_async_engine(location, hide_parameters=True)
+    engine = create_async_engine(location, hide_parameters=True, json_deserializer=_read_json)
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     event.listen(engine.sync_engine, "begin", _begin_on_sqlite)
     event.listen(engine.sync_engine, "invalidate", _roll_back)
     return engine
+
+
+def _read_json(text: str) -> Any:
+    """What a column of JSON holds; SQLite takes any text there, and one bad row must not hide the others."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"unreadable": text}
 
 
 def _prepare_folder(database: str | None, backend: str) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from bot.lora_names import BETWEEN_NAMES, plain_name
 from photomaker_core.errors import SettingsError
 
 LoraChoice = tuple[tuple[str, float], ...]
@@ -18,18 +19,18 @@ MAX_LORAS: Final = 4
 LARGEST_WEIGHT: Final = 2.0
 LONGEST_CHOICE: Final = 100
 """Discord takes suggestions of so many characters."""
-_BETWEEN: Final = re.compile(r"[\s,+]+")
+_DECIMAL_COMMA: Final = re.compile(r"(:\s*[+-]?\d+),(\d+)(?=[\s,+]|$)")
 _WEIGHT: Final = re.compile(r"\s*:\s*([^\s,+]*)")
 
 
 def chosen_loras(typed: str, known: Sequence[str]) -> LoraChoice:
-    """Read names and weights; names may hold spaces, dots and colons, in any case. A weight left out is the usual one.
+    """Read names and weights; names may hold any characters, in any case. A weight left out is the usual one.
 
     Raises :class:`SettingsError` for a name that is not ``known``, for a weight that is no number from -2 to 2, for a
     LoRA named twice and for more than four.
     """
     chosen: dict[str, float] = {}
-    rest = _BETWEEN.sub(" ", typed).strip()
+    rest = plain_name(_DECIMAL_COMMA.sub(r"\1.\2", typed))
     while rest:
         name, rest = _name_at(rest, known)
         weight = USUAL_WEIGHT
@@ -48,7 +49,7 @@ def chosen_loras(typed: str, known: Sequence[str]) -> LoraChoice:
 
 def lora_text(loras: LoraChoice) -> str:
     """A choice as a member would type it."""
-    return " ".join(name if weight == USUAL_WEIGHT else f"{name}:{weight:g}" for name, weight in loras)
+    return " ".join(name if weight == USUAL_WEIGHT else f"{name}:{_number(weight)}" for name, weight in loras)
 
 
 def suggested_loras(typed: str, known: Sequence[str]) -> list[str]:
@@ -57,7 +58,7 @@ def suggested_loras(typed: str, known: Sequence[str]) -> list[str]:
     if len(typed) > LONGEST_CHOICE:
         return []
     before, last = "", typed
-    for place in reversed([found.end() for found in _BETWEEN.finditer(typed)]):
+    for place in reversed([found.end() for found in BETWEEN_NAMES.finditer(typed)]):
         try:
             used = chosen_loras(typed[:place], known)
         except SettingsError:
@@ -70,10 +71,11 @@ def suggested_loras(typed: str, known: Sequence[str]) -> list[str]:
 
 
 def _name_at(text: str, known: Sequence[str]) -> tuple[str, str]:
-    """The longest known name that ``text`` begins with, and what follows it."""
-    for name in sorted(known, key=len, reverse=True):
-        rest = text[len(name) :]
-        if text[: len(name)].casefold() == name.casefold() and (not rest or rest[0] in ":,+" or rest[0].isspace()):
+    """The longest known name that ``text`` begins with, best in the same case, and what follows it."""
+    spelt = [(plain_name(name), name) for name in known]
+    for plain, name in sorted(spelt, key=lambda one: (-len(one[0]), not text.startswith(one[0]))):
+        start, rest = text[: len(plain)], text[len(plain) :]
+        if start.casefold() == plain.casefold() and (not rest or rest[0] == ":" or rest[0].isspace()):
             return name, rest
     wrong = re.split(r"[:\s,+]", text, maxsplit=1)[0] or text
     if not known:
@@ -83,6 +85,11 @@ def _name_at(text: str, known: Sequence[str]) -> tuple[str, str]:
     if near:
         raise SettingsError("Unknown LoRA “{name}”. Did you mean “{near}”?", name=wrong, near=by_folded[near[0]])
     raise SettingsError("Unknown LoRA “{name}”. Known are: {known}.", name=wrong, known=", ".join(known))
+
+
+def _number(weight: float) -> str:
+    short = f"{weight:g}"
+    return short if float(short) == weight else repr(weight)
 
 
 def _weight(name: str, text: str) -> float:

@@ -21,9 +21,10 @@ from typing import TypeVar
 import discord
 from PIL import Image
 
-from bot.domain.draw_request import DrawRequest
+from bot.domain.draw_request import DrawRequest, RequestFormatError
 from bot.i18n.catalogue import ENGLISH, gettext, speaking
 from bot.presentation import messages
+from bot.presentation.errors import sentence_of
 from bot.presentation.image_files import encode_pictures
 from bot.services.job_messages import CONNECTION_ERRORS, Attached, JobMessages, Message, has_live_token
 from bot.services.picture_check import PictureCheck, note_on_left_out
@@ -156,7 +157,10 @@ class Delivery:
         if record.state == DRAWN:
             if pictures is None:
                 pictures = await _insistently(lambda: self._store.pictures(record.id), record.id)
-            request = DrawRequest.from_json(record.request)
+            try:
+                request = DrawRequest.from_json(record.request)
+            except RequestFormatError as error:
+                return Message(sentence_of(error), attached(record.id, pictures))
             text = messages.result(request, record.dropped_text or "")
             return Message(text, attached(record.id, pictures), self._controls(request))
         return Message(gettext("Cancelled.") if record.state == CANCELLED else record.error or "")
@@ -173,7 +177,7 @@ class Delivery:
                 message = await self._private(message)
             try:
                 return await places[0](record, message, may_be_there=may_be_there)
-            except (discord.HTTPException, *CONNECTION_ERRORS) as error:
+            except Exception as error:
                 following = what_next(error, is_reply=places[0] == self._messages.edit)
                 if following is Next.SMALLER and message.files:
                     instead = gettext(_TOO_LARGE_SENTENCE)
@@ -185,7 +189,8 @@ class Delivery:
                 elif record.finished_at and datetime.now(UTC) - record.finished_at > GIVE_UP_AFTER:
                     raise UndeliverableError(f"it was tried for a day; at last: {error}") from error
                 else:
-                    log.warning("job %d: not delivered yet, trying again: %s", record.id, error)
+                    is_known = isinstance(error, (discord.HTTPException, *CONNECTION_ERRORS))
+                    log.warning("job %d: not delivered yet, trying again: %r", record.id, error, exc_info=not is_known)
                     may_be_there = True
                     await asyncio.sleep(max(wait_s, retry_after_s(error)))
                     wait_s = min(2 * wait_s, MOST_WAIT_S)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +27,15 @@ TOKEN_LIFETIME = timedelta(minutes=14, seconds=30)
 _LOOKED_THROUGH = 500
 _SPOILER = "SPOILER_"
 _PNG = b"\x89PNG"
-CONNECTION_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, discord.RateLimited)
-"""Errors of a request that got no answer from Discord; the request may or may not have arrived."""
+CONNECTION_ERRORS = (
+    aiohttp.ClientError,
+    asyncio.TimeoutError,
+    OSError,
+    discord.RateLimited,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+)
+"""Errors of a request that got no answer from Discord, or none that can be read; it may or may not have arrived."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,16 +124,17 @@ class JobSubmission:
             await asyncio.sleep(_RETRY_S)
 
     async def _checked(self, job: OpenJob) -> Img2ImgInit | None:
-        """Check who may be drawn by today's facts, read the picture to start from, and count the attempt."""
+        """Check who may be drawn by today's facts, count the attempt, and read the picture to start from."""
         record, request = job.record, job.request
         if job.is_ending or self._is_closing:
             raise NotOpenError
         people = [share.identity_id for share in request.identities]
         await self._contexts.check_people(record.user_id, request.guild_id, people)
-        start = None
-        if request.denoise_strength < 1 and (source := await self._store.source(record.id)) is not None:
-            start = Img2ImgInit(await asyncio.to_thread(load_photo, source), request.denoise_strength)
+        source = await self._store.source(record.id) if request.denoise_strength < 1 else None
+        # Counted before anything that may end the process: what does so every time is not tried for ever.
         if not await self._store.begun(record.id):
             raise NotOpenError
         job.is_begun = True
-        return start
+        if source is None:
+            return None
+        return Img2ImgInit(await asyncio.to_thread(load_photo, source), request.denoise_strength)

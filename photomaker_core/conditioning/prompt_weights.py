@@ -59,19 +59,23 @@ def weighted_texts(prompt: str) -> tuple[WeightedText, ...]:
     texts: list[WeightedText] = []
     open_pairs: list[_Brackets] = []
     weights = [1.0]
+    is_joint = False
     place = 0
     while place < len(prompt):
         if open_pairs and place == open_pairs[-1].text_end:
             place = open_pairs.pop().close + 1
             weights.pop()
+            is_joint = True
         elif place in pairs:
             open_pairs.append(pairs[place])
             weights.append(_checked(weights[-1] * pairs[place].factor))
             place += 1
+            is_joint = True
         else:
             place += place in escapes
-            _append(texts, prompt[place], weights[-1])
+            _append(texts, prompt[place], weights[-1], is_joint=is_joint)
             place += 1
+            is_joint = False
     return tuple(texts)
 
 
@@ -127,8 +131,11 @@ def _checked(weight: float) -> float:
     return weight
 
 
-def _append(texts: list[WeightedText], letter: str, weight: float) -> None:
+def _append(texts: list[WeightedText], letter: str, weight: float, *, is_joint: bool) -> None:
+    """Add a letter. What a bracket parted stays parted, as in AUTOMATIC1111, whose pieces are tokenised apart."""
     if texts and texts[-1].weight == weight:
-        texts[-1] = WeightedText(texts[-1].text + letter, weight)
+        before = texts[-1].text
+        is_glued = is_joint and not before[-1].isspace() and not letter.isspace()
+        texts[-1] = WeightedText(f"{before} {letter}" if is_glued else f"{before}{letter}", weight)
     else:
         texts.append(WeightedText(letter, weight))

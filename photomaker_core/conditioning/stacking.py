@@ -112,8 +112,8 @@ def condition(
     stacks = [id_features] if isinstance(id_features, Tensor) else list(id_features or ())
     if not stacks:
         plain, dropped_text = _plain(text, prompt, max_chunks)
-        negative = _negative(text, negative_prompt, plain, zeros_for_empty_negative, max_chunks)
-        return Conditioning(plain, plain, negative, dropped_text, text.effective_loras)
+        negative, unread = _negative(text, negative_prompt, plain, zeros_for_empty_negative, max_chunks)
+        return Conditioning(plain, plain, negative, dropped_text or unread, text.effective_loras)
     if id_encoder is None:
         raise ValueError("ID features were given, but no PhotoMaker adapter is loaded")
     placed = place_triggers(prompt, trigger_word, len(stacks))
@@ -123,11 +123,12 @@ def condition(
         found = _as_the_reference(text, id_encoder, prompt, class_words[0], trigger_word, stacks[0])
     else:
         found = identified_in_chunks(text, id_encoder, texts, class_words, trigger_word, stacks, max_chunks)
+    negative, unread = _negative(text, negative_prompt, found.plain, zeros_for_empty_negative, max_chunks)
     return Conditioning(
         text=found.plain,
         merged=found.merged,
-        negative=_negative(text, negative_prompt, found.plain, zeros_for_empty_negative, max_chunks),
-        dropped_text=found.dropped_text,
+        negative=negative,
+        dropped_text=found.dropped_text or unread,
         text_loras=text.effective_loras,
         people=found.people,
         photos_used=found.photos_used,
@@ -172,7 +173,8 @@ def _plain(text: TextEncoders, prompt: str, max_chunks: int) -> tuple[TextEmbedd
 
 def _negative(
     text: TextEncoders, prompt: str | None, like: TextEmbedding, zeros_when_none: bool, max_chunks: int
-) -> TextEmbedding:
+) -> tuple[TextEmbedding, str]:
+    """The negative prompt's embedding, and the end of it that is not read."""
     if prompt is None and zeros_when_none:
-        return like.zeros_like()
-    return _plain(text, prompt or "", max_chunks)[0]
+        return like.zeros_like(), ""
+    return _plain(text, prompt or "", max_chunks)

@@ -22,6 +22,7 @@ _PEOPLE: Final = tuple(
     re.compile(rf"\b(?:{'|'.join(sorted(words, key=len, reverse=True))})\b", re.IGNORECASE)
     for words in (USUAL_CLASS_WORDS, PERSON_WORDS)
 )
+_WEIGHTED: Final = r"\s*\(\s*{trigger}\s*(:\s*[\d.]+\s*\))"
 _IN_BRACKETS: Final = re.compile(r"""[(\[{"“‘']\s*(?::\s*[\d.]+\s*)?[)\]}"”’']""")
 
 
@@ -59,7 +60,7 @@ def place_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> Trig
     Raises :class:`PromptError` for an empty prompt, several triggers, a trigger with no person anywhere,
     and a prompt that has neither a trigger nor a known class word.
     """
-    text = " ".join(prompt.split())
+    text = _with_whole_spans(" ".join(prompt.split()), trigger_word)
     if not text:
         raise PromptError("The prompt is empty. Try: a man {trigger} in a red hat", trigger=trigger_word)
     found = list(trigger_pattern(trigger_word).finditer(text))
@@ -106,7 +107,7 @@ def place_triggers(prompt: str, trigger_word: str, people: int) -> PlacedTrigger
     if people == 1:
         placed = place_trigger(prompt, trigger_word)
         return PlacedTriggers(placed.text, (placed.class_word,), placed.trigger_inserted)
-    text = " ".join(prompt.split())
+    text = _with_whole_spans(" ".join(prompt.split()), trigger_word)
     parts = trigger_pattern(trigger_word).split(text)
     if len(parts) == 1:
         return _inserted(text, trigger_word, people)
@@ -139,6 +140,16 @@ def trigger_pattern(word: str) -> re.Pattern[str]:
 def without_trigger(prompt: str, trigger_word: str = DEFAULT_TRIGGER_WORD) -> str:
     """The prompt as plain text, for a text-only picture."""
     return " ".join(re.sub(rf"\s*{trigger_pattern(trigger_word).pattern}", "", prompt, flags=re.IGNORECASE).split())
+
+
+def _with_whole_spans(text: str, trigger_word: str) -> str:
+    """``a man (img:1.2)`` as ``a (man img:1.2)``: a weight of the trigger is meant for its person."""
+    for found in reversed(
+        list(re.finditer(_WEIGHTED.format(trigger=trigger_pattern(trigger_word).pattern), text, re.I))
+    ):
+        if word := _person_ending(before := text[: found.start()]):
+            text = f"{before.removesuffix(word)}({word} {trigger_word}{found[1]}{text[found.end() :]}"
+    return text
 
 
 def _moved(parts: Sequence[str], trigger_word: str) -> PlacedTriggers:

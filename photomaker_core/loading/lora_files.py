@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from photomaker_core.errors import ModelError
+from photomaker_core.loading.lora_alphas import with_own_alpha
 from photomaker_core.loading.lora_formats import MAGNITUDE, FormatError, LoraLayer, as_lora
 from photomaker_core.loading.lora_targets import LoraTarget, LoraTargets
 from photomaker_core.loading.weight_files import kind_of, read_weights
@@ -56,6 +57,7 @@ _DOWN: Final = (
     "lora_linear_layer.down.weight",
     "_lora.down.weight",
 )
+_UP: Final = ("lora_up.weight", "lora_B.weight", "lora.up.weight", "lora_linear_layer.up.weight", "_lora.up.weight")
 _BASES_BY_WIDTH: Final = {
     768: "Stable Diffusion 1.5",
     1024: "Stable Diffusion 2",
@@ -69,19 +71,16 @@ _TEXT_INPUT: Final = re.compile(r"attn2.*to_[kv].*(?:down\.|lora_A\.|hada_w1_b$)
 class LoraFile:
     """Weights that diffusers' SDXL loader reads, and how many layers they are for.
 
-    ``words`` are textual inversions that came with them, by their names: [N, D] for each text encoder. ``notes`` say
-    what they are, and what was left out.
+    ``gains`` [O] are what the rows of some modules grow by besides, by the modules' paths. ``words`` are textual
+    inversions that came with them, by their names: [N, D] for each text encoder. ``notes`` say what they are, and what
+    was left out.
     """
 
     weights: dict[str, Tensor]
     layers: int
     words: Mapping[str, tuple[Tensor, Tensor]]
     notes: tuple[str, ...] = ()
-
-    @property
-    def has_magnitudes(self) -> bool:
-        """True for a DoRA: its layers scale what is computed before them."""
-        return any("lora_magnitude_vector" in key for key in self.weights)
+    gains: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def read_lora(path: Path, name: str, text_widths: tuple[int, int], targets: LoraTargets) -> LoraFile:
@@ -90,7 +89,8 @@ def read_lora(path: Path, name: str, text_widths: tuple[int, int], targets: Lora
     Raises :class:`ModelError` with a sentence that calls the LoRA ``name`` where the file is missing, damaged,
     something else, or made for another architecture.
     """
-    tensors = read_weights(path, "LoRA file").tensors
+    file = read_weights(path, "LoRA file")
+    tensors = file.tensors
     weights = {key: value for key, value in tensors.items() if not key.startswith(_EXTRA)}
     words, notes = _bundled_words(tensors, text_widths)
     _check_kind(weights, name, sum(text_widths))
@@ -100,11 +100,16 @@ def read_lora(path: Path, name: str, text_widths: tuple[int, int], targets: Lora
             f"The LoRA “{name}” is broken: {len(broken)} of its {len(weights)} tensors hold values that are no numbers "
             "(NaN or infinity), so that every picture would be black. Its training has failed; use another version."
         )
-    weights = _in_one_spelling(weights, name)
+    empty = [key for key, value in weights.items() if not value.numel()]
+    if empty:
+        raise ModelError(f"The LoRA “{name}” is broken: its tensor {empty[0]} is empty.")
+    weights = _in_one_spelling(with_own_alpha(weights, path, file.metadata), name)
     layers = _by_layer(weights)
     if not layers:
+        _check_pairs(weights, name)
         return LoraFile(weights, layer_count(weights), words, notes)
-    return LoraFile(_converted(layers, name, targets), len(layers), words, notes)
+    converted, gains = _converted(layers, name, targets)
+    return LoraFile(converted, len(layers), words, notes, gains)
 
 
 def _bundled_words(
@@ -193,8 +198,20 @@ def _by_layer(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return layers
 
 
-def _converted(layers: Mapping[str, Mapping[str, Tensor]], name: str, targets: LoraTargets) -> dict[str, Tensor]:
-    """Every layer that has a place, under diffusers' own names, with its alpha in its weights."""
+def _check_pairs(weights: Mapping[str, Tensor], name: str) -> None:
+    """Raise :class:`ModelError` where one of a layer's two factors is missing, which would stay a random one."""
+    other = {down: up for one, two in zip(_DOWN, _UP, strict=True) for down, up in ((one, two), (two, one))}
+    for key in weights:
+        ending = next((one for one in other if key.endswith(one)), None)
+        needed = key if ending is None else key.removesuffix(ending) + other[ending]
+        if needed not in weights:
+            raise ModelError(f"The LoRA “{name}” is damaged: it has {key} and no {needed}.")
+
+
+def _converted(
+    layers: Mapping[str, Mapping[str, Tensor]], name: str, targets: LoraTargets
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Every layer that has a place, under diffusers' own names, with its alpha in its weights; and the gains."""
     found: dict[LoraTarget, LoraLayer] = {}
     for module, parts in layers.items():
         target = targets.find(module)
@@ -207,21 +224,14 @@ def _converted(layers: Mapping[str, Mapping[str, Tensor]], name: str, targets: L
                 f"The LoRA “{name}” has a layer of an unknown form, {module} with {error}; it is damaged, or was made "
                 "for another architecture or by a method that is not known here."
             ) from error
-    has_magnitudes = any(layer.magnitude is not None for layer in found.values())
     converted: dict[str, Tensor] = {}
     for target, layer in found.items():
-        whole = layer.scaled_to_own_norm(target.weight) if has_magnitudes and layer.magnitude is None else layer
         kernel = [1] * (target.weight.ndim - 2)
-        is_flat = whole.down[0].numel() == target.weight[0].numel()
-        shape = target.weight.shape[1:] if is_flat else whole.down.shape[1:]
-        converted[f"{target.path}.lora_A.weight"] = whole.down.reshape(len(whole.down), *shape)
-        converted[f"{target.path}.lora_B.weight"] = whole.up.view(*whole.up.shape, *kernel)
-        if whole.magnitude is not None:
-            magnitude = whole.magnitude.view(1, -1, *kernel) if kernel else whole.magnitude
-            # transformers wants the whole name of the parameter, peft for the UNet that of its module.
-            ending = "" if target.path.startswith("unet.") else ".weight"
-            converted[f"{target.path}.lora_magnitude_vector{ending}"] = magnitude
-    return converted
+        is_flat = layer.down[0].numel() == target.weight[0].numel()
+        shape = target.weight.shape[1:] if is_flat else layer.down.shape[1:]
+        converted[f"{target.path}.lora_A.weight"] = layer.down.reshape(len(layer.down), *shape)
+        converted[f"{target.path}.lora_B.weight"] = layer.up.reshape(*layer.up.shape, *kernel)
+    return converted, {target.path: layer.gain for target, layer in found.items() if layer.gain is not None}
 
 
 def _kohya_name(key: str) -> str | None:

@@ -31,22 +31,18 @@ class FormatError(Exception):
 class LoraLayer:
     """One layer's change of a weight [O, I] or [O, I, k, k]: ``up`` [O, R] times ``down`` [R, I] or [R, I, k, k].
 
-    With a ``magnitude`` [O] the changed weight's rows are scaled to these norms (DoRA).
+    With a ``gain`` [O] the weight's own rows, times these numbers, are added as well (DoRA).
     """
 
     down: Tensor
     up: Tensor
-    magnitude: Tensor | None = None
+    gain: Tensor | None = None
 
     @property
     def delta(self) -> Tensor:
-        """The change itself, without magnitudes."""
+        """The product of the two factors."""
         product: Tensor = self.up @ self.down.flatten(1)
         return product.view(len(self.up), *self.down.shape[1:])
-
-    def scaled_to_own_norm(self, weight: Tensor) -> LoraLayer:
-        """The same with the magnitudes that the changed ``weight`` has by itself, which changes nothing."""
-        return LoraLayer(self.down, self.up, (weight.float() + self.delta.view(weight.shape)).flatten(1).norm(dim=1))
 
 
 def as_lora(parts: Mapping[str, Tensor], weight: Tensor) -> LoraLayer:
@@ -125,12 +121,17 @@ def _lokr(parts: Mapping[str, Tensor]) -> LoraLayer:
 
 
 def _with_magnitude(layer: LoraLayer, magnitude: Tensor, weight: Tensor) -> LoraLayer:
-    """DoRA: the changed weight's rows, or its columns where ``magnitude`` is [1, I], have these norms."""
+    """DoRA: the changed weight's rows, or its columns where ``magnitude`` is [1, I], have these norms.
+
+    As a change that a weight multiplies, as in ComfyUI (``comfy/weight_adapter/base.py``): with ``d`` the magnitudes
+    over the norms, rows become ``d (W + B A)``, which is ``W`` and ``(d - 1) W + d B A``.
+    """
+    changed = weight.float() + layer.delta.view(weight.shape)
     if magnitude.ndim < 2 or magnitude.shape[0] != 1 or magnitude.numel() == 1:
         if magnitude.numel() != len(layer.up):
             raise ValueError("one magnitude for each row")
-        return LoraLayer(layer.down, layer.up, magnitude.flatten())
-    changed = weight.float() + layer.delta.view(weight.shape)
+        ratio = magnitude.flatten() / changed.flatten(1).norm(dim=1)
+        return LoraLayer(layer.down, ratio[:, None] * layer.up, ratio - 1)
     norms = changed.transpose(0, 1).flatten(1).norm(dim=1)
     scale = (magnitude.flatten() / norms).view(1, -1, *([1] * (weight.ndim - 2)))
     return _whole(changed * scale - weight.float())

@@ -14,7 +14,7 @@ from typing import Final
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from photomaker_core.conditioning.trigger_placement import DEFAULT_TRIGGER_WORD
 from photomaker_core.errors import MissingFaceEmbedderError, ModelError, UnfusedLoraError
@@ -31,7 +31,7 @@ from photomaker_core.memory.quantization import has_float8, has_torchao
 from photomaker_core.memory.unet_layout import PLAIN_LAYOUT, UnetLayout
 from photomaker_core.models.face_embedder import FaceEmbedder
 from photomaker_core.models.id_encoder import IdEncoder, Version
-from photomaker_core.models.lora_layers import LoraWeights, activate_loras
+from photomaker_core.models.lora_layers import LoraWeights, activate_loras, add_row_gains
 from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.textual_inversion import TextualInversion
 from photomaker_core.presets.prompt_length import DEFAULT_MAX_CHUNKS, LARGEST_MAX_CHUNKS
@@ -76,7 +76,6 @@ class PhotoMaker:
         self.notes: list[str] = [*base.notes, *adapter.notes]
         """Phrases that an operator should read about the files that were loaded."""
         self._lora_layer_names: dict[str, str] = {}
-        self._scaling_loras: set[str] = set()
         self._words: dict[str, tuple[TextualInversion, ...]] = {}
         self._learnt_tokens = 0
         self._face_embedder = face_embedder
@@ -181,8 +180,11 @@ class PhotoMaker:
         layer_name = f"style_{len(self._lora_layer_names)}"
         placed = self._add_lora(name, lora.weights, layer_name)
         self._lora_layer_names[name] = layer_name
-        if lora.has_magnitudes:
-            self._scaling_loras.add(name)
+        for part, network in zip(("unet", "text_encoder", "text_encoder_2"), self._networks, strict=True):
+            own = {
+                path.removeprefix(f"{part}."): gain for path, gain in lora.gains.items() if path.startswith(f"{part}.")
+            }
+            add_row_gains(network, layer_name, own)
         self.style_loras.append(name)
         self._keep_words(name, lora.words)
         for note in lora.notes:
@@ -214,15 +216,17 @@ class PhotoMaker:
         self._words[name] = tuple(kept)
 
     def _with_own_lora(self, styles: LoraWeights) -> LoraWeights:
-        """The layers of a set of LoRAs in the order in which they are added.
+        """The layers of a set of LoRAs; the weights of one that is named several times add up."""
+        layers = {_ADAPTER_NAME: self._lora_weight} if self._has_lora else {}
+        for name, weight in styles:
+            layer = self._lora_layer_names.get(name, name)
+            layers[layer] = layers.get(layer, 0.0) + weight
+        return tuple(layers.items())
 
-        A DoRA's come first: peft lets them scale what was added before, and they are made for the bare weights.
-        """
-        own = ((_ADAPTER_NAME, self._lora_weight),) if self._has_lora else ()
-        layers = [(self._lora_layer_names.get(name, name), weight) for name, weight in styles]
-        scaling = {self._lora_layer_names[name] for name in self._scaling_loras}
-        first = [one for one in layers if one[0] in scaling]
-        return (*first, *own, *(one for one in layers if one[0] not in scaling))
+    @property
+    def _networks(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """What LoRAs lie in."""
+        return self.base.unet, *self.base.text.encoders
 
     def _add_lora(self, name: str, weights: Mapping[str, Tensor], layer_name: str) -> int:
         """Put LoRA layers beside the weights and return how many; none stay where that fails."""
@@ -240,7 +244,7 @@ class PhotoMaker:
             ) from error
         placed = sum(
             layer_name in getattr(module, kind, {})
-            for part in (self.base.unet, *self.base.text.encoders)
+            for part in self._networks
             for module in part.modules()
             for kind in ("lora_A", "lora_embedding_A")
         )
@@ -263,7 +267,7 @@ class PhotoMaker:
         log.warning("%s", note)
 
     def _remove_lora(self, layer_name: str) -> None:
-        for part in (self.base.unet, *self.base.text.encoders):
+        for part in self._networks:
             if layer_name in getattr(part, "peft_config", {}):
                 self.base.pipeline.delete_adapters(layer_name)
                 return

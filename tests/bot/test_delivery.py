@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from bot.services.delivery import Next, retry_after_s, what_next
 from photomaker_core.loading.photomaker import PhotoMaker
 from storage import JobStore
 from tests.support import uploads
-from tests.support.faults import Faults, answer
+from tests.support.faults import Fault, Faults, answer
 from tests.support.server import Server, rows, settings, until
 
 REPLY = "/webhooks/*/messages/*"
@@ -99,6 +100,61 @@ async def test_what_is_drawn_is_delivered_after_a_restart_without_drawing_again(
     assert state == "delivered"
     assert len(posted(server, job_id)) == 1
     assert rows(tmp_path, "SELECT picture FROM results") == [(drawn if keep else None,)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        json.JSONDecodeError("an answer that is a page", "<html>", 0),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"),
+        RuntimeError("Session is closed"),
+        ValueError("nobody thought of it"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("says", [PICTURE, "Cancelled."])
+async def test_no_error_of_a_request_ends_its_retries(
+    server: Server, tmp_path: Path, faults: Faults, hold: threading.Event, error: Exception, says: str
+) -> None:
+    await server.add(server.ada, "newton")
+    faults.at("PATCH", REPLY, Fault("odd", error), saying=says, times=2)
+    result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
+    if says != PICTURE:
+        assert result.response is not None
+        await server.ada.click(result.response, label="Cancel")
+    hold.set()
+    await server.quiet()
+    assert faults.met == ["odd", "odd"]
+    assert rows(tmp_path, "SELECT state, awaits_delivery FROM jobs") == [
+        ("delivered" if says == PICTURE else "cancelled", 0)
+    ]
+
+
+@pytest.mark.parametrize("request_text", ['{"version": 99}', '{"version": 3}', "no json at all"])
+async def test_a_drawn_picture_whose_request_cannot_be_read_is_delivered(
+    server: Server,
+    tmp_path: Path,
+    tiny_model: PhotoMaker,
+    faults: Faults,
+    monkeypatch: pytest.MonkeyPatch,
+    request_text: str,
+) -> None:
+    await server.add(server.ada, "newton")
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "FIRST_WAIT_S", 600.0)
+        patch.setattr("bot.services.jobs.STOP_PATIENCE_S", 0.1)
+        faults.at("PATCH", REPLY, answer(503), saying=PICTURE, times=1_000_000)
+        result = await server.ada.slash(server.channel, "imagine", prompt="a man img")
+        await until(lambda: last_job(tmp_path)[1] == "drawn")
+        await server.bot.close()
+    faults.clear()
+    rows(tmp_path, "UPDATE jobs SET request = ?", request_text)
+    await server.env.restart_bot(bot := PhotoMakerBot(settings(tmp_path), load=lambda: tiny_model))
+    server.bot = bot
+    await server.quiet()
+    assert_delivered_once(server, tmp_path, request_text)
+    assert result.response is not None
+    assert "ask again" in result.response.content.lower()
 
 
 @pytest.mark.parametrize(("state", "says"), [("failed", "no, sorry"), ("cancelled", "Cancelled.")])

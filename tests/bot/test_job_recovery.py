@@ -78,7 +78,7 @@ async def test_a_row_that_cannot_be_read_fails_alone(
 ) -> None:
     await server.add(server.ada, "newton")
     server.locales[server.ada.id] = "de"
-    jobs = await accepted(server, 6)
+    jobs = await accepted(server, 7)
     await server.stop(hold)
     ((text,),) = rows(tmp_path, "SELECT request FROM jobs WHERE id = 1")
     good = json.loads(str(text))
@@ -92,11 +92,13 @@ async def test_a_row_that_cannot_be_read_fails_alone(
     ]
     for number, request in enumerate(requests, start=1):
         rows(tmp_path, "UPDATE jobs SET request = ? WHERE id = ?", json.dumps(request), number)
+    rows(tmp_path, "UPDATE jobs SET request = 'no json at all' WHERE id = 7")
     await started_and_loaded(server, tmp_path, tiny_model)
     states = [state for (state,) in rows(tmp_path, "SELECT state FROM jobs ORDER BY id")]
-    assert states == ["delivered", "delivered", "failed", "failed", "failed", "delivered"]
-    assert [len(job.attachments) for job in jobs] == [1, 1, 0, 0, 0, 1]
+    assert states == ["delivered", "delivered", "failed", "failed", "failed", "delivered", "failed"]
+    assert [len(job.attachments) for job in jobs] == [1, 1, 0, 0, 0, 1, 0]
     assert all("Bitte frage noch einmal" in job.content for job in jobs[2:5])
+    assert "Please ask again" in jobs[6].content
 
 
 async def test_a_job_that_stops_the_process_is_tried_three_times(

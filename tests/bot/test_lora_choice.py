@@ -11,7 +11,19 @@ from bot.domain.lora_choice import USUAL_WEIGHT, chosen_loras, lora_text, sugges
 from photomaker_core.errors import SettingsError
 from tests.support.draw_requests import asked
 
-KNOWN = ("papercut", "ink", "Paper Cut v1.5", "Paper", "a:b", "ink wash", "水墨")
+KNOWN = (
+    "papercut",
+    "ink",
+    "Paper Cut v1.5",
+    "Paper",
+    "a:b",
+    "ink wash",
+    "水墨",
+    "C++ art",
+    "x,y",
+    " two  gaps ",
+    "Ink",
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +38,9 @@ KNOWN = ("papercut", "ink", "Paper Cut v1.5", "Paper", "a:b", "ink wash", "水�
         ("ink wash + ink", (("ink", USUAL_WEIGHT), ("ink wash", USUAL_WEIGHT))),
         ("a:b:0.25", (("a:b", 0.25),)),
         ("水墨:1.5", (("水墨", 1.5),)),
+        ("C++ art:1 x,y:0.2", (("C++ art", 1.0), ("x,y", 0.2))),
+        ("two gaps, Ink:1 ink:0.3", ((" two  gaps ", USUAL_WEIGHT), ("Ink", 1.0), ("ink", 0.3))),
+        ("papercut:0,5, ink:-1,25", (("ink", -1.25), ("papercut", 0.5))),
     ],
 )
 def test_names_and_weights_are_read(typed: str, expected: tuple[tuple[str, float], ...]) -> None:
@@ -61,7 +76,7 @@ def test_where_none_is_loaded_it_is_said() -> None:
 
 @given(st.lists(st.sampled_from(KNOWN), max_size=4, unique=True), st.data())
 def test_a_choice_can_be_typed_again(names: list[str], data: st.DataObject) -> None:
-    weights = [round(data.draw(st.floats(-2, 2)), 2) for _ in names]
+    weights = [data.draw(st.floats(-2, 2)) for _ in names]
     choice = tuple(sorted(zip(names, weights, strict=True)))
     assert chosen_loras(lora_text(choice), KNOWN) == choice
 

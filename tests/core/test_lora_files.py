@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -134,6 +135,77 @@ def test_alpha_scales_in_every_spelling(model: PhotoMaker, tmp_path: Path, spell
     model.add_style_lora("alpha", tmp_path / "alpha.safetensors")
     model.add_style_lora("halved", tmp_path / "halved.safetensors")
     assert torch.allclose(drawn(model, "alpha"), drawn(model, "halved"), atol=1e-5)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize("written", ["metadata", "adapter_config.json"])
+def test_alphas_that_are_written_beside_the_weights_scale(
+    model: PhotoMaker, tmp_path: Path, written: str, rslora: bool
+) -> None:
+    layers = attention_lora(model)
+    special = next(iter(layers))
+    by_rank = RANK**0.5 if rslora else RANK
+    config = {"r": RANK, "lora_alpha": 6, "use_rslora": rslora, "alpha_pattern": {special: 9}}
+    scaled: dict[str, Tensor] = {}
+    for name, (down, up) in layers.items():
+        scale = (9 if name == special else 6) / by_rank
+        scaled |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": scale * up}
+    prefix = "unet." if written == "metadata" else "base_model.model."
+    weights = {
+        f"{prefix}{name}.lora_{part}.weight": value
+        for name, pair in layers.items()
+        for part, value in zip("AB", pair, strict=True)
+    }
+    file = tmp_path / "adapter_model.safetensors"
+    if written == "metadata":
+        about = {f"unet.{key}": value for key, value in config.items()}
+        save_file(weights, file, {"format": "pt", "lora_adapter_metadata": json.dumps(about)})
+    else:
+        save_file(weights, file)
+        (tmp_path / written).write_text(json.dumps(config))
+    save_file(scaled, tmp_path / "scaled.safetensors")
+    model.add_style_lora("written", file)
+    model.add_style_lora("scaled", tmp_path / "scaled.safetensors")
+    assert torch.allclose(drawn(model, "written"), drawn(model, "scaled"), atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "no json", '{"unet.lora_alpha": "much"}', '{"unet.lora_alpha": NaN}'])
+def test_metadata_that_says_nothing_sensible_changes_nothing(model: PhotoMaker, tmp_path: Path, text: str) -> None:
+    weights = {
+        f"unet.{name}.lora_{part}.weight": value
+        for name, pair in attention_lora(model).items()
+        for part, value in zip("AB", pair, strict=True)
+    }
+    save_file(weights, tmp_path / "odd.safetensors", {"lora_adapter_metadata": text})
+    save_file(weights, tmp_path / "plain.safetensors")
+    model.add_style_lora("odd", tmp_path / "odd.safetensors")
+    model.add_style_lora("plain", tmp_path / "plain.safetensors")
+    assert torch.allclose(drawn(model, "odd"), drawn(model, "plain"), atol=1e-6)
+
+
+@pytest.mark.parametrize("spelling", [dotted("unet."), kohya])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lora_that_lost_one_factor_is_refused(
+    model: PhotoMaker, tmp_path: Path, spelling: Spelling, lost: int
+) -> None:
+    weights = {
+        spelt: value
+        for name, pair in attention_lora(model).items()
+        for spelt, value in zip(spelling(model, name), pair, strict=True)
+    }
+    gone = spelling(model, next(iter(attention_lora(model))))[lost]
+    save_file({key: value for key, value in weights.items() if key != gone}, tmp_path / "half.safetensors")
+    with pytest.raises(ModelError, match="The LoRA “half”"):
+        model.add_style_lora("half", tmp_path / "half.safetensors")
+    assert model.style_loras == []
+
+
+def test_a_lora_of_no_rank_is_refused(model: PhotoMaker, tmp_path: Path) -> None:
+    name = next(iter(attention_lora(model)))
+    down, up = kohya(model, name)
+    save_file({down: torch.zeros(0, 64), up: torch.zeros(64, 0)}, tmp_path / "none.safetensors")
+    with pytest.raises(ModelError, match=r"is broken: its tensor .* is empty"):
+        model.add_style_lora("none", tmp_path / "none.safetensors")
 
 
 def kohya_weights(model: PhotoMaker) -> dict[str, Tensor]:

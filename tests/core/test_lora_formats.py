@@ -207,15 +207,16 @@ def test_a_format_changes_weights_by_its_formula(
     activate(model, ())
     for name, value in outputs(model, deltas).items():
         torch.testing.assert_close(value, before[name], atol=1e-5, rtol=0)
-    activate(model, (("Odd one, v1.5", 1.0),))
-    for name, value in outputs(model, deltas).items():
-        torch.testing.assert_close(
-            value - before[name],
-            expected(modules[name], deltas[name]),
-            atol=2e-5,
-            rtol=1e-3,
-            msg=lambda m, n=name: f"{n}: {m}",
-        )
+    for weight in (1.0, 0.5, 0.0, -1.0):
+        activate(model, (("Odd one, v1.5", weight),))
+        for name, value in outputs(model, deltas).items():
+            torch.testing.assert_close(
+                value - before[name],
+                weight * expected(modules[name], deltas[name]),
+                atol=2e-5,
+                rtol=1e-3,
+                msg=lambda m, n=name, w=weight: f"{n} at {w}: {m}",
+            )
     activate(model, ())
     for name, value in outputs(model, deltas).items():
         torch.testing.assert_close(value, before[name], atol=1e-5, rtol=0)
@@ -244,6 +245,26 @@ def test_a_neighbour_without_the_lora_is_drawn_as_alone(model: PhotoMaker, tmp_p
         engine.step([plain])
     torch.testing.assert_close(plain.latents, before, atol=1e-5, rtol=0)
     assert (styled.latents - before).abs().max() > 1e-4
+
+
+def test_several_doras_add_up(model: PhotoMaker, tmp_path: Path) -> None:
+    styles, total = [], {}
+    for number, make in enumerate((dora(lora, columns=False), dora(loha, columns=False), lora)):
+        file = tmp_path / f"{number}.safetensors"
+        deltas = write(model, file, make, with_text=False)
+        model.add_style_lora(str(number), file)
+        styles.append((str(number), 0.5))
+        total = {name: total.get(name, 0) + 0.5 * delta for name, delta in deltas.items()}
+    modules = targets(model, with_text=False)
+    activate(model, ())
+    before = outputs(model, total)
+    for order in (tuple(styles), tuple(reversed(styles))):
+        activate(model, order)
+        for name, value in outputs(model, total).items():
+            torch.testing.assert_close(value - before[name], expected(modules[name], total[name]), atol=5e-5, rtol=1e-3)
+    activate(model, (("0", 0.5), ("0", -0.5)))
+    for name, value in outputs(model, total).items():
+        torch.testing.assert_close(value, before[name], atol=2e-5, rtol=0)
 
 
 def test_original_names_find_the_same_modules(model: PhotoMaker, tmp_path: Path) -> None:

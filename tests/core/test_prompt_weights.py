@@ -53,6 +53,7 @@ def read(
         (r"\[x\]", [("[x]", 1)]),
         ("a (red: 1.) hat", [("a ", 1), ("red", 1), (" hat", 1)]),
         ("a (hat:0)", [("a ", 1), ("hat", 0)]),
+        ("photo(graph:1) of.(red:1)-[x:1]", [("photo", 1), (" graph of.", 1), (" red", 1), (" -[x:1]", 1)]),
     ],
 )
 def test_weights_are_read_as_automatic1111_writes_them(prompt: str, expected: list[tuple[str, float]]) -> None:
@@ -82,6 +83,11 @@ def test_a_weight_out_of_range_is_explained(tiny_model: PhotoMaker, weight: str)
             read(tiny_model, prompt, negative=negative)
     with pytest.raises(PromptError, match="between 0 and 3"):
         weighted_texts("((a:2):2)")
+
+
+@pytest.mark.parametrize("prompt", ["a man img.(red:1) hat", "a man img-(red:1) hat", "a man img.(red:1.2) hat"])
+def test_a_weight_beside_a_trigger_does_not_hide_it(tiny_model: PhotoMaker, prompt: str) -> None:
+    assert read(tiny_model, prompt, torch.ones(1, 1, 256)).people != ()
 
 
 @given(prompt=st.text(alphabet="ab ()[]:.1\\", max_size=40))
