@@ -81,6 +81,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--people-each", type=int, choices=(2, 3), default=2, help="how many people --together shows (default: 2)"
     )
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
+    parser.add_argument(
+        "--dreambooth-prior", type=int, default=50, metavar="N", help="pictures of its prior (default: 50)"
+    )
     parser.add_argument("--dreambooth-rate", type=not_negative, default=1e-4, metavar="RATE", help="its learning rate")
     parser.add_argument(
         "--networks",
@@ -204,7 +207,12 @@ def _methods(
                 changed = replace(settings, style_strength_ratio=strength)
                 made.append(partial(PhotoMakerMethod, model, changed, photos, name, "average" in options.ablated))
     if "dreambooth" in options.methods:
-        training = DreamBooth(steps=options.dreambooth_steps, learning_rate=options.dreambooth_rate, batch_size=4)
+        training = DreamBooth(
+            steps=options.dreambooth_steps,
+            learning_rate=options.dreambooth_rate,
+            prior_pictures=options.dreambooth_prior,
+            batch_size=4,
+        )
         prior = options.out.expanduser() / "prior"
         made.append(
             partial(DreamBoothMethod, options.base, load_plain, settings, training, prior, photos=max(options.photos))

@@ -209,7 +209,16 @@ def test_the_command_compares_photomaker_dreambooth_and_text(
 ) -> None:
     (tmp_path / "prompts.yaml").write_text("- a photo of a {person}\n")
     model = ["--base", str(TINY_BASE), "--adapter", str(TINY_ADAPTER), "--drawn", "2", "--photos", "1"]
-    quick = ["--steps", "2", "--dreambooth-steps", "2", "--prompts", str(tmp_path / "prompts.yaml")]
+    quick = [
+        "--steps",
+        "2",
+        "--dreambooth-steps",
+        "2",
+        "--dreambooth-prior",
+        "2",
+        "--prompts",
+        str(tmp_path / "prompts.yaml"),
+    ]
     arguments = ["evaluate", *model, *quick, "--out", str(tmp_path / "out")]
     assert cli.main([*arguments, "--methods", "photomaker", "dreambooth", "text"]) == 0
     printed = capsys.readouterr().out

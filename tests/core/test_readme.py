@@ -39,7 +39,18 @@ SHORTER = {
     "generate": ["--steps", "1"],
     "train dreambooth": ["--steps", "1", "--prior", "1", "--base", str(TINY_BASE)],
     "evaluate": [
-        *("--drawn", "1", "--dreambooth-steps", "1", "--prompt-stride", "99", "--steps", "1"),
+        *(
+            "--drawn",
+            "1",
+            "--dreambooth-steps",
+            "1",
+            "--dreambooth-prior",
+            "1",
+            "--prompt-stride",
+            "99",
+            "--steps",
+            "1",
+        ),
         *("--base", str(TINY_BASE), "--adapter", str(TINY_ADAPTER)),
     ],
 }
