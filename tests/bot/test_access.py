@@ -17,7 +17,7 @@ from simcord import actors
 
 from bot.services import memberships
 from tests.support.access_walk import ATTEMPTS, OF_EVERYBODY, THEIR_OWN, Actor, Outcome, Walk, told_by, unwalked
-from tests.support.server import Server, rows, upload
+from tests.support.server import FICTION, Server, rows, upload
 
 PAGE = Path(__file__).parents[2] / "docs" / "access.md"
 _WRITES = os.environ.get("ACCESS_TABLE") == "write"
@@ -49,17 +49,24 @@ async def walk(server: Server, tmp_path: Path, remembers_nobody: None) -> AsyncI
 
 
 @pytest.fixture
-def actors_here(server: Server) -> list[Actor]:
+async def actors_here(server: Server, walk: Walk) -> list[Actor]:
     """Who tries, in the table's order; the former member was on the server when zebedee was drawn."""
     guild = server.env.guild
     former = guild.add_member(server.env.create_user("dan"))
     guild.remove_member(former)
     elsewhere = server.env.create_guild("Elsewhere")
     eve = elsewhere.add_member(server.env.create_user("eve"))
-    return [
+    strangers = [
         Actor("a stranger on the server", server.bob, server.channel),
         Actor("a member of another server", eve, elsewhere.create_text_channel("art")),
         Actor("a former member, in a DM", former.user),
+    ]
+    for one in strangers:
+        await one.slash("identity add", {"name": "mine", "consent": FICTION, "photo1": upload(9)})
+        await one.slash("prompt save", {"name": "mine", "prompt": "a man img and a man img"})
+        await server.quiet()
+    return [
+        *strangers,
         Actor("its owner, in a DM", server.ada.user, is_owner=True),
         Actor("its owner", server.ada, server.channel, is_owner=True),
     ]
@@ -118,17 +125,22 @@ async def _spare(server: Server, actor: Actor, name: str, options: dict[str, obj
     return {**options, "name": spare}
 
 
-async def test_names_of_others_are_suggested_to_nobody(server: Server, actors_here: list[Actor], walk: Walk) -> None:
-    for actor in actors_here[:2]:
-        assert isinstance(actor.member, simcord.MemberActor)
-        assert actor.channel is not None
+async def test_what_is_somebody_elses_is_suggested_to_nobody(server: Server, actors_here: list[Actor]) -> None:
+    """Not of /admin's either, where a server's settings offer it to somebody who does not manage it."""
+    (admin,) = (one for one in await server.bot.tree.fetch_commands() if one.name == "admin")
+    server.env.guild.set_command_permissions(admin, {server.bob: True})
+    for actor in actors_here[:3]:
         for command in server.bot.tree.walk_commands():
             if not isinstance(command, discord.app_commands.Command):
                 continue
+            is_moderators = command.qualified_name.startswith("admin ")
+            if is_moderators and actor.member is not server.bob:
+                continue
             for option in command.parameters:
-                if option.autocomplete and not command.qualified_name.startswith("admin"):
-                    found = await actor.member.autocomplete(actor.channel, command.qualified_name, option.name, "")
-                    assert found == [], f"/{command.qualified_name} {option.name}"
+                if option.autocomplete:
+                    found = await actor.autocomplete(command.qualified_name, option.name)
+                    own = [] if is_moderators or option.name == "lora" else ["mine"]
+                    assert found == own, f"/{command.qualified_name} {option.name}"
 
 
 async def test_the_controls_of_a_picture(server: Server, walk: Walk, actors_here: list[Actor]) -> None:
