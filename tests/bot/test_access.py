@@ -1,11 +1,10 @@
 """Everything that can be used, tried by strangers, members of other servers, former members and in direct messages.
 
-What comes of it is the table docs/access.md: ``ACCESS_TABLE=write pytest tests/bot/test_access.py`` writes it anew.
+What comes of it is docs/access.md: ``ACCESS_TABLE=write pytest -n 0 tests/bot/test_access*.py`` writes it anew.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,10 @@ import simcord
 from simcord import actors
 
 from bot.services import memberships
+from tests.support.access_page import compare
 from tests.support.access_walk import ATTEMPTS, OF_EVERYBODY, THEIR_OWN, Actor, Outcome, Walk, told_by, unwalked
 from tests.support.server import FICTION, Server, rows, upload
 
-PAGE = Path(__file__).parents[2] / "docs" / "access.md"
-_WRITES = os.environ.get("ACCESS_TABLE") == "write"
 _PICTURE_FORMS = {
     "Change": {"prompt": "a man img and a man img", "negative": "", "seed": ""},
     "Keep prompt": {"name": "kept", "prompt": "a man img"},
@@ -266,20 +264,8 @@ def _one_of(outcomes: list[Outcome]) -> Outcome:
 
 def _compare(part: str, head: str, table: Mapping[str, Row], titles: list[str]) -> None:
     notes = list(dict.fromkeys(one.sentence for row in table.values() for one in row.values() if one.sentence))
-    lines = [f"| {head} | {' | '.join(titles)} |", "| --- " * (len(titles) + 1) + "|"]
-    lines += [
-        f"| {thing} | {' | '.join(_cell(thing, title, row[title], notes) for title in titles)} |"
-        for thing, row in table.items()
-    ]
-    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, start=1))]
-    begin, end = f"<!-- {part} -->\n", f"\n<!-- end of {part} -->"
-    page = PAGE.read_text()
-    before, _, rest = page.partition(begin)
-    written, _, after = rest.partition(end)
-    if _WRITES:
-        PAGE.write_text(before + begin + "\n".join(lines) + end + after)
-    else:
-        assert written == "\n".join(lines), "docs/access.md is of other behaviour: see the head of this file"
+    cells = {thing: [_cell(thing, title, row[title], notes) for title in titles] for thing, row in table.items()}
+    compare(part, (head, *titles), cells, notes)
 
 
 def _cell(thing: str, title: str, outcome: Outcome, notes: list[str]) -> str:

@@ -161,7 +161,7 @@ class Walk:
             assert self.stored() == before
             secrets = SECRETS if "zebedee" in typed else (*SECRETS, "zebedee")
             assert not [one for one in secrets if one in told]
-        return Outcome(_without_names(result.response.content) if errors and result.response else None)
+        return Outcome(first_words(result.response.content) if errors and result.response else None)
 
     def with_number(self, options: Options) -> Options:
         """Options with zebedee's number and with a guest where they are wanted."""
@@ -201,8 +201,9 @@ def told_by(result: simcord.InteractionResult) -> str:
     return "\n".join(one for one in told if one)
 
 
-def _without_names(sentence: str) -> str:
+def first_words(sentence: str) -> str:
     """The beginning of a sentence, without what differs from world to world."""
     plain = re.sub(r"<@!?\d+>", "@ada", sentence)
+    plain = re.sub(r"[\u2068\u2069]", "", re.sub(r"<#\d+>", "#channel", plain))
     plain = re.sub(r"\s+", " ", plain).replace("|", "/")
     return re.split(r"(?<=[.;:]) ", plain)[0].rstrip(";:")
