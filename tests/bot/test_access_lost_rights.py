@@ -82,7 +82,10 @@ async def _change_form(server: Server, chief: simcord.MemberActor, table: dict[s
 
 
 async def _forms_for_everybody(server: Server, table: dict[str, list[str]]) -> None:
-    for label, values in (("Keep prompt", {"name": "kept", "prompt": "my words"}), ("Report", {"reason": "not nice"})):
+    for label, values in (
+        ("Keep prompt", {"name": "kept", "prompt": "a man img on the moon"}),
+        ("Report", {"reason": "not nice"}),
+    ):
         await server.add(server.ada, "zebedee")
         picture = await server.command(server.ada, "imagine", prompt=PROMPT, identity="zebedee")
         shown = await server.bob.click(picture, label=label)
@@ -317,12 +320,13 @@ async def _now(act: Callable[..., object], *arguments: object) -> None:
 
 
 def _outcome(result: simcord.InteractionResult, *, is_free: bool = False) -> str:
+    assert told_by(result)
     return "yes" if is_free else _sentence(result)
 
 
 def _sentence(result: simcord.InteractionResult) -> str:
     said = [one.content for one in (result.response, *result.followups) if one is not None]
-    return first_words(said[-1])
+    return first_words(said[-1]).replace("@ada", "@member")
 
 
 def _note(table: dict[str, list[str]], thing: str, ending: str, result: simcord.InteractionResult) -> None:
