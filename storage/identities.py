@@ -205,13 +205,15 @@ def accessible_to(user_id: int, guild_id: int | None) -> ColumnElement[bool]:
     return or_(Identity.owner_id == user_id, Identity.id.in_(shared))
 
 
-async def own_identity(session: AsyncSession, owner_id: int, name: str) -> IdentityInfo:
-    """A user's identity by name; raises :class:`NotFoundError`."""
-    query = _info_query().where(Identity.owner_id == owner_id, Identity.name_key == name_key(name))
-    row = (await session.execute(query)).first()
-    if row is None:
-        raise NotFoundError(_UNKNOWN, name=name)
-    return _info(row)
+async def own_identity(session: AsyncSession, owner_id: int, which: int | str) -> IdentityInfo:
+    """A user's identity by number or name; raises :class:`NotFoundError`."""
+    is_it = Identity.id == which if isinstance(which, int) else Identity.name_key == name_key(which)
+    row = (await session.execute(_info_query().where(Identity.owner_id == owner_id, is_it))).first()
+    if row is not None:
+        return _info(row)
+    if isinstance(which, int):
+        raise NotFoundError("This identity does not exist any more.")
+    raise NotFoundError(_UNKNOWN, name=which)
 
 
 async def identities_of(session: AsyncSession, owner_id: int) -> list[IdentityInfo]:

@@ -35,12 +35,12 @@ class PhotoStore:
     async def add(
         self,
         owner_id: int,
-        name: str,
+        which: int | str,
         photos: Sequence[NewPhoto],
         declaration: str | None = None,
         wording: Wording | None = None,
     ) -> IdentityInfo:
-        """Add photos with their features and the consent to an identity, all of them or none.
+        """Add photos with their features and the consent to an identity, by number or name, all of them or none.
 
         Without a ``declaration``, the one that was made last for this identity holds for them too.
 
@@ -48,21 +48,21 @@ class PhotoStore:
         """
         async with self._database.transaction() as session:
             await lock_user(session, owner_id)
-            found = await self._check_room(session, owner_id, name, [photo.content for photo in photos])
+            found = await self._check_room(session, owner_id, which, [photo.content for photo in photos])
             last = await session.scalar(select(func.max(IdPhoto.position)).where(IdPhoto.identity_id == found.id))
             await store_photos(session, found.id, 0 if last is None else last + 1, photos)
             record_consent(session, found.id, owner_id, declaration or found.declaration, wording, len(photos))
-            return await own_identity(session, owner_id, name)
+            return await own_identity(session, owner_id, which)
 
-    async def check_addition(self, owner_id: int, name: str, photos: Sequence[bytes]) -> None:
+    async def check_addition(self, owner_id: int, which: int | str, photos: Sequence[bytes]) -> None:
         """Raise what :meth:`add` would raise at this moment: for a refusal before the work, beside the one after it."""
         async with self._database.reading() as session:
-            await self._check_room(session, owner_id, name, photos)
+            await self._check_room(session, owner_id, which, photos)
 
     async def _check_room(
-        self, session: AsyncSession, owner_id: int, name: str, photos: Sequence[bytes]
+        self, session: AsyncSession, owner_id: int, which: int | str, photos: Sequence[bytes]
     ) -> IdentityInfo:
-        found = await own_identity(session, owner_id, name)
+        found = await own_identity(session, owner_id, which)
         most = self._limits.photos
         if most is not None and found.photo_count + len(photos) > most:
             raise LimitReachedError(

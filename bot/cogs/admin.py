@@ -136,8 +136,9 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
         await self._change(interaction, toggled)
 
     @lora.autocomplete("name")
-    async def _loras(self, _interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        return matching(self._limits.loras, current)
+    async def _loras(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        # discord.py asks no cog's check before it suggests.
+        return matching(self._limits.loras, current) if await self.interaction_check(interaction) else []
 
     @app_commands.command(description="What is taken where a member says nothing; without options, the bot's own")
     @shared_options

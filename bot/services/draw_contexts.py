@@ -80,11 +80,16 @@ class DrawContextService:
     async def check_people(self, user_id: int, guild_id: int | None, identity_ids: Sequence[int]) -> None:
         """Check access once more, when a waiting drawing begins.
 
-        Raises :class:`NotFoundError` for an identity that the user may not draw in that server any more.
+        Raises :class:`NotFoundError` for an identity that the user may not draw in that server any more: also where
+        it is shared with the server and the user has left.
         """
         stored = await self._store.load(user_id, guild_id, identity_ids)
         for index, identity_id in enumerate(identity_ids):
-            await self._person(stored, index, identity_id, guild_id)
+            one = await self._person(stored, index, identity_id, guild_id)
+            if guild_id is None or one.access != "server":
+                continue
+            if not await self._memberships.may_be_in(guild_id, user_id):
+                raise NotFoundError(_GONE)
 
     async def drawable(self, user_id: int, guild_id: int | None, people: Sequence[IdentityInfo]) -> list[IdentityInfo]:
         """Those of some people that a user may draw in a server by today's facts: of what is shared with the server,

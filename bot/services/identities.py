@@ -73,13 +73,15 @@ class IdentityService:
         info = await self.store.add(owner_id, name, await self._encoded(photos), declaration, wording_of(declaration))
         return AddedPhotos(info, photos, reports, strangers)
 
-    async def add_photos(self, owner_id: int, name: str, uploads: Sequence[Upload], declaration: str) -> AddedPhotos:
-        """Add photos to an identity, all of them or nothing; raises as :meth:`add` does."""
+    async def add_photos(
+        self, owner_id: int, which: int | str, uploads: Sequence[Upload], declaration: str
+    ) -> AddedPhotos:
+        """Add photos to an identity, by number or name, all of them or nothing; raises as :meth:`add` does."""
         photos, reports = await self._normalised(uploads)
-        await self._photos.check_addition(owner_id, name, photos)
+        await self._photos.check_addition(owner_id, which, photos)
         strangers = await self._faces.check(owner_id, photos)
         encoded = await self._encoded(photos)
-        info = await self._photos.add(owner_id, name, encoded, declaration, wording_of(declaration))
+        info = await self._photos.add(owner_id, which, encoded, declaration, wording_of(declaration))
         return AddedPhotos(info, photos, reports, strangers)
 
     async def _normalised(self, uploads: Sequence[Upload]) -> tuple[list[bytes], list[PhotoReport]]:

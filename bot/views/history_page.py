@@ -63,7 +63,7 @@ class _HasJobStore(Protocol):
     job_store: JobStore
 
 
-class HistoryPageButton(ui.DynamicItem[ui.Button[Any]], template=r"photomaker:history:(?P<page>-?\d+)"):
+class HistoryPageButton(ui.DynamicItem[ui.Button[Any]], template=r"photomaker:history:(?P<page>-?\d{1,6})"):
     """A button that turns to a page of the clicking member's history. Its id names the page: it survives restarts."""
 
     def __init__(self, label: str, page: int, *, disabled: bool = False) -> None:

@@ -96,6 +96,20 @@ class AddForm(_PhotoForm):
 class SaveForm(AddForm):
     """A new person from a message's attachments, some of which may be something else than pictures."""
 
+    def __init__(
+        self,
+        identities: IdentityService,
+        requests: IdentityRequestStore,
+        author_id: int,
+        attachments: Sequence[discord.Attachment],
+    ) -> None:
+        super().__init__(identities, attachments=attachments)
+        self._requests, self._author_id = requests, author_id
+
+    async def on_submit(self, interaction: discord.Interaction, /) -> None:
+        await check_author(self._requests, self._author_id, interaction.user.id)
+        await super().on_submit(interaction)
+
     async def _uploads(self, interaction: discord.Interaction) -> list[Upload]:
         return await _read_pictures(self._identities, interaction, self._attachments)
 
@@ -119,12 +133,18 @@ class PhotosForm(_PhotoForm):
         await interaction.response.defer(ephemeral=True, thinking=True)
         added = await self._identities.add_photos(
             interaction.user.id,
-            self._info.name,
+            self._info.id,
             await read_all(self._identities, interaction, self.photos.values),
             self.consent.values[0],
         )
         text, file = await added_reply(added)
         await interaction.followup.send(text, file=file, ephemeral=True)
+
+
+async def check_author(requests: IdentityRequestStore, author_id: int, user_id: int) -> None:
+    """Raise :class:`PhotoError` where a message's author wants nobody else to make a person of its pictures."""
+    if author_id != user_id and await requests.has_opted_out(author_id):
+        raise PhotoError("{member} does not want to be added by others.", member=f"<@{author_id}>")
 
 
 class SaveAsIdentity(commands.Cog):
@@ -141,10 +161,8 @@ class SaveAsIdentity(commands.Cog):
         attachments = [one for one in (*message.attachments, *forwarded) if _may_be_picture(one)]
         if not attachments:
             raise PhotoError(_NO_PICTURE)
-        author = message.author.id
-        if author != interaction.user.id and await self._requests.has_opted_out(author):
-            raise PhotoError("{member} does not want to be added by others.", member=f"<@{author}>")
-        await SaveForm(self._identities, attachments=attachments).open_for(interaction)
+        await check_author(self._requests, message.author.id, interaction.user.id)
+        await SaveForm(self._identities, self._requests, message.author.id, attachments).open_for(interaction)
 
 
 _NO_PICTURE: Final = "This message has no picture attached."

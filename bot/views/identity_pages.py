@@ -68,7 +68,7 @@ class _HasIdentities(Protocol):
     drawing: DrawingService
 
 
-class IdentityPageButton(ui.DynamicItem[ui.Button[Any]], template=r"photomaker:identities:(?P<page>-?\d+)"):
+class IdentityPageButton(ui.DynamicItem[ui.Button[Any]], template=r"photomaker:identities:(?P<page>-?\d{1,6})"):
     """Turns to a page of the clicking member's list, which its id names: it works after a restart."""
 
     def __init__(self, label: str, page: int, *, disabled: bool = False) -> None:

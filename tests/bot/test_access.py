@@ -1,11 +1,10 @@
 """Everything that can be used, tried by strangers, members of other servers, former members and in direct messages.
 
-What comes of it is the table docs/access.md: ``ACCESS_TABLE=write pytest tests/bot/test_access.py`` writes it anew.
+What comes of it is docs/access.md: ``ACCESS_TABLE=write pytest -n 0 tests/bot/test_access*.py`` writes it anew.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,10 @@ import simcord
 from simcord import actors
 
 from bot.services import memberships
+from tests.support.access_page import compare
 from tests.support.access_walk import ATTEMPTS, OF_EVERYBODY, THEIR_OWN, Actor, Outcome, Walk, told_by, unwalked
-from tests.support.server import Server, rows, upload
+from tests.support.server import FICTION, Server, rows, upload
 
-PAGE = Path(__file__).parents[2] / "docs" / "access.md"
-_WRITES = os.environ.get("ACCESS_TABLE") == "write"
 _PICTURE_FORMS = {
     "Change": {"prompt": "a man img and a man img", "negative": "", "seed": ""},
     "Keep prompt": {"name": "kept", "prompt": "a man img"},
@@ -49,17 +47,24 @@ async def walk(server: Server, tmp_path: Path, remembers_nobody: None) -> AsyncI
 
 
 @pytest.fixture
-def actors_here(server: Server) -> list[Actor]:
+async def actors_here(server: Server, walk: Walk) -> list[Actor]:
     """Who tries, in the table's order; the former member was on the server when zebedee was drawn."""
     guild = server.env.guild
     former = guild.add_member(server.env.create_user("dan"))
     guild.remove_member(former)
     elsewhere = server.env.create_guild("Elsewhere")
     eve = elsewhere.add_member(server.env.create_user("eve"))
-    return [
+    strangers = [
         Actor("a stranger on the server", server.bob, server.channel),
         Actor("a member of another server", eve, elsewhere.create_text_channel("art")),
         Actor("a former member, in a DM", former.user),
+    ]
+    for one in strangers:
+        await one.slash("identity add", {"name": "mine", "consent": FICTION, "photo1": upload(9)})
+        await one.slash("prompt save", {"name": "mine", "prompt": "a man img and a man img"})
+        await server.quiet()
+    return [
+        *strangers,
         Actor("its owner, in a DM", server.ada.user, is_owner=True),
         Actor("its owner", server.ada, server.channel, is_owner=True),
     ]
@@ -118,17 +123,22 @@ async def _spare(server: Server, actor: Actor, name: str, options: dict[str, obj
     return {**options, "name": spare}
 
 
-async def test_names_of_others_are_suggested_to_nobody(server: Server, actors_here: list[Actor], walk: Walk) -> None:
-    for actor in actors_here[:2]:
-        assert isinstance(actor.member, simcord.MemberActor)
-        assert actor.channel is not None
+async def test_what_is_somebody_elses_is_suggested_to_nobody(server: Server, actors_here: list[Actor]) -> None:
+    """Not of /admin's either, where a server's settings offer it to somebody who does not manage it."""
+    (admin,) = (one for one in await server.bot.tree.fetch_commands() if one.name == "admin")
+    server.env.guild.set_command_permissions(admin, {server.bob: True})
+    for actor in actors_here[:3]:
         for command in server.bot.tree.walk_commands():
             if not isinstance(command, discord.app_commands.Command):
                 continue
+            is_moderators = command.qualified_name.startswith("admin ")
+            if is_moderators and actor.member is not server.bob:
+                continue
             for option in command.parameters:
-                if option.autocomplete and not command.qualified_name.startswith("admin"):
-                    found = await actor.member.autocomplete(actor.channel, command.qualified_name, option.name, "")
-                    assert found == [], f"/{command.qualified_name} {option.name}"
+                if option.autocomplete:
+                    found = await actor.autocomplete(command.qualified_name, option.name)
+                    own = [] if is_moderators or option.name == "lora" else ["mine"]
+                    assert found == own, f"/{command.qualified_name} {option.name}"
 
 
 async def test_the_controls_of_a_picture(server: Server, walk: Walk, actors_here: list[Actor]) -> None:
@@ -254,20 +264,8 @@ def _one_of(outcomes: list[Outcome]) -> Outcome:
 
 def _compare(part: str, head: str, table: Mapping[str, Row], titles: list[str]) -> None:
     notes = list(dict.fromkeys(one.sentence for row in table.values() for one in row.values() if one.sentence))
-    lines = [f"| {head} | {' | '.join(titles)} |", "| --- " * (len(titles) + 1) + "|"]
-    lines += [
-        f"| {thing} | {' | '.join(_cell(thing, title, row[title], notes) for title in titles)} |"
-        for thing, row in table.items()
-    ]
-    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, start=1))]
-    begin, end = f"<!-- {part} -->\n", f"\n<!-- end of {part} -->"
-    page = PAGE.read_text()
-    before, _, rest = page.partition(begin)
-    written, _, after = rest.partition(end)
-    if _WRITES:
-        PAGE.write_text(before + begin + "\n".join(lines) + end + after)
-    else:
-        assert written == "\n".join(lines), "docs/access.md is of other behaviour: see the head of this file"
+    cells = {thing: [_cell(thing, title, row[title], notes) for title in titles] for thing, row in table.items()}
+    compare(part, (head, *titles), cells, notes)
 
 
 def _cell(thing: str, title: str, outcome: Outcome, notes: list[str]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import discord
+import simcord
 
 from bot.app import PhotoMakerBot
+from tests.support.access_walk import told_by
 from tests.support.server import Server, click, settings
 from tests.support.text_lora import write_text_lora
 from tests.support.tiny_model import GOLDEN, TINY_ADAPTER, TINY_BASE
@@ -42,7 +44,32 @@ async def test_a_style_lora_is_drawn_with_and_may_be_forbidden_on_a_server(serve
     assert "Forbidden LoRAs: papercut" in (await server.command(chief, "admin lora", name="papercut")).content
     refused = await server.command(server.ada, "imagine", prompt="a man img", lora="papercut")
     assert "“papercut” is not allowed on this server" in refused.content
+    await _check_a_forbidden_lora(server, chief, with_it)
     assert "Forbidden LoRAs: none" in (await server.command(chief, "admin lora", name="papercut")).content
+    await server.restart(PhotoMakerBot(settings(tmp_path, **tiny)))
+    withdrawn = await server.command(server.ada, "imagine", prompt="a man img", lora="papercut")
+    assert "Unknown LoRA “papercut”" in withdrawn.content
+    again = await click(server, server.ada, with_it, "Again")
+    assert "“papercut” is not available here any more" in told_by(again)
+
+
+async def _check_a_forbidden_lora(server: Server, chief: simcord.MemberActor, picture: simcord.ResponseMessage) -> None:
+    """It is neither drawn with nor suggested there, is on other servers, and who may not forbid it is told nothing."""
+    again = await click(server, server.ada, picture, "Again")
+    assert "“papercut” is not allowed on this server" in told_by(again)
+    shown = await server.ada.click(picture, label="Change")
+    changed = await server.ada.submit_modal(shown, {"prompt": "a man img", "negative": "", "seed": ""})
+    await server.quiet()
+    assert "“papercut” is not allowed on this server" in told_by(changed)
+    assert await server.ada.autocomplete(server.channel, "imagine", "lora", "") == []
+    elsewhere = server.env.create_guild("Elsewhere")
+    eve = elsewhere.add_member(server.env.create_user("eve"))
+    suggested = await eve.autocomplete(elsewhere.create_text_channel("art"), "imagine", "lora", "")
+    assert [one["value"] for one in suggested] == ["papercut"]
+    (admin,) = (one for one in await server.bot.tree.fetch_commands() if one.name == "admin")
+    server.env.guild.set_command_permissions(admin, {server.bob: True, chief: True})
+    assert await server.bob.autocomplete(server.channel, "admin lora", "name", "") == []
+    assert len(await chief.autocomplete(server.channel, "admin lora", "name", "")) == 1
 
 
 async def test_several_loras_are_drawn_with_by_their_weights(server: Server, tmp_path: Path) -> None:

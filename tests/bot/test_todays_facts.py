@@ -154,7 +154,7 @@ async def test_a_long_negative_prompt_of_an_older_bot_still_opens_its_form(serve
 
 
 @pytest.mark.usefixtures("members_are_asked_anew")
-@pytest.mark.parametrize("ending", ["unshare", "leave"])
+@pytest.mark.parametrize("ending", ["unshare", "owner leaves", "member leaves"])
 async def test_a_waiting_job_is_not_drawn_once_its_person_is_not_shared_any_more(
     server: Server, hold: threading.Event, tmp_path: Path, tiny_model: PhotoMaker, ending: str
 ) -> None:
@@ -167,7 +167,7 @@ async def test_a_waiting_job_is_not_drawn_once_its_person_is_not_shared_any_more
     if ending == "unshare":
         await server.ada.slash(server.channel, "identity unshare", name="newton")
     else:
-        server.env.guild.remove_member(server.ada)
+        server.env.guild.remove_member(server.ada if ending == "owner leaves" else server.bob)
     hold.set()
     await server.quiet()
     assert waiting.response is not None

@@ -7,7 +7,9 @@ form on them, as far as Discord lets them: whatever they do, nothing of ada's ma
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +17,14 @@ from typing import Any, Final
 import simcord
 from discord import app_commands
 
-from tests.support.server import Server, rows
+from tests.support.server import Server
 
 SECRETS: Final = ("secret woods", "my own house")
 _NOT_OFFERED: Final = ("is not visible to this user", "outside this member's guild")
 OF_EVERYBODY: Final = frozenset({"help", "style", "queue"})
 NUMBERED: Final = "somebody else's identity, by its number: {zebedee}"
 _PERSON: Final = ("zebedee", NUMBERED)
+_OF_TWO: Final = "a man img and a man img"
 Options = dict[str, Any]
 
 
@@ -38,8 +41,17 @@ ATTEMPTS: Final[dict[str, list[Options]]] = {
     "imagine": [{"prompt": "a man img", "identity": one} for one in _PERSON],
     "edit": _each("identity", hat="cap"),
     "reality": _each("identity"),
-    "mix": _each("id1", id2="yorick"),
-    "together": _each("id1", id2="yorick", prompt="a man img and a man img"),
+    "mix": [
+        *_each("id1", id2="yorick"),
+        *_each("id2", id1="mine"),
+        *_each("id3", id1="mine", id2="mine"),
+        *_each("id4", id1="mine", id2="mine", id3="mine"),
+    ],
+    "together": [
+        *_each("id1", id2="yorick", prompt=_OF_TWO),
+        *_each("id2", id1="mine", prompt=_OF_TWO),
+        *_each("id3", id1="mine", id2="mine", prompt=_OF_TWO),
+    ],
     "identity list": [{}],
     "identity show": _each("name"),
     "identity activity": _each("name"),
@@ -51,13 +63,21 @@ ATTEMPTS: Final[dict[str, list[Options]]] = {
     "identity rename": _each("name", new_name="galilei"),
     "identity delete": _each("name"),
     "prompt list": [{}],
-    "prompt use": [{"name": "house"}],
+    "prompt use": [
+        {"name": "house"},
+        *_each("identity", name="mine"),
+        *_each("id2", name="mine", identity="mine"),
+        *_each("id3", name="mine", identity="mine", id2="mine"),
+    ],
     "prompt delete": [{"name": "house"}],
     "privacy show": [{}],
     "privacy export": [{}],
     "privacy delete": [{}],
 }
-"""Commands that name something of somebody's, or show what is somebody's, with what is tried."""
+"""Commands that name something of somebody's, or show what is somebody's, with what is tried, the owner's try first.
+
+Everybody has a person and a prompt of their own that are called *mine*.
+"""
 
 THEIR_OWN: Final = frozenset({"identity add", "identity ask", "prompt save", "privacy opt-out"})
 """Commands that make something new of the member's own and name nothing that there is."""
@@ -75,9 +95,8 @@ def unwalked(tree: app_commands.CommandTree[Any]) -> list[str]:
         if name not in ATTEMPTS and name not in THEIR_OWN:
             missing.append(f"/{name}")
         tried = {option for options in ATTEMPTS.get(name, []) for option in options}
-        naming = {option.name for option in command.parameters} & _USER_OPTIONS - {"id3", "id4"}
-        if name != "prompt use":
-            missing += [f"/{name} {option}" for option in sorted(naming - tried)]
+        naming = {option.name for option in command.parameters} & _USER_OPTIONS
+        missing += [f"/{name} {option}" for option in sorted(naming - tried)]
     return missing
 
 
@@ -96,6 +115,14 @@ class Actor:
             return await self.member.slash(self.channel, name, **options)
         result: simcord.InteractionResult = await self.member.slash(name, **options)
         return result
+
+    async def autocomplete(self, name: str, option: str) -> list[str]:
+        if isinstance(self.member, simcord.MemberActor):
+            assert self.channel is not None
+            found = await self.member.autocomplete(self.channel, name, option, "")
+        else:
+            found = await self.member.autocomplete(name, option, "")
+        return [one["value"] for one in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +161,7 @@ class Walk:
             assert self.stored() == before
             secrets = SECRETS if "zebedee" in typed else (*SECRETS, "zebedee")
             assert not [one for one in secrets if one in told]
-        return Outcome(_without_names(result.response.content) if errors and result.response else None)
+        return Outcome(first_words(result.response.content) if errors and result.response else None)
 
     def with_number(self, options: Options) -> Options:
         """Options with zebedee's number and with a guest where they are wanted."""
@@ -160,7 +187,8 @@ class Walk:
             "SELECT id, state, message_id, request FROM jobs WHERE user_id = ?": ada,
             "SELECT id, picture, thumbnail FROM results WHERE job_id IN (SELECT id FROM jobs WHERE user_id = ?)": ada,
         }
-        return [row for query, value in queries.items() for row in rows(self._folder, query, value)]
+        with closing(sqlite3.connect(self._folder / "bot.db")) as connection:
+            return [row for query, value in queries.items() for row in connection.execute(query, (value,))]
 
 
 def told_by(result: simcord.InteractionResult) -> str:
@@ -173,8 +201,9 @@ def told_by(result: simcord.InteractionResult) -> str:
     return "\n".join(one for one in told if one)
 
 
-def _without_names(sentence: str) -> str:
+def first_words(sentence: str) -> str:
     """The beginning of a sentence, without what differs from world to world."""
     plain = re.sub(r"<@!?\d+>", "@ada", sentence)
+    plain = re.sub(r"[\u2068\u2069]", "", re.sub(r"<#\d+>", "#channel", plain))
     plain = re.sub(r"\s+", " ", plain).replace("|", "/")
     return re.split(r"(?<=[.;:]) ", plain)[0].rstrip(";:")
