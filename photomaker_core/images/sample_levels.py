@@ -20,6 +20,8 @@ _LEAST_SPAN: Final = 1e-30
 _STRIP_PIXELS: Final = 2**20
 _SAMPLE_FORMAT_TAG: Final = 339
 _UNSIGNED: Final = 1
+_PHOTOMETRIC_TAG: Final = 262
+_WHITE_IS_ZERO: Final = 0
 
 Levels = NDArray[np.float32]
 
@@ -48,6 +50,8 @@ def eight_bit_grey(picture: Image.Image, factor: int) -> Image.Image | None:
         return None
     white = _usual_range(finite, is_real=picture.mode == "F")
     scaled = (levels - white.low) / max(white.high - white.low, _LEAST_SPAN) * 255
+    if _is_negative_tiff(picture):
+        scaled = 255 - scaled
     grey = np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255).round().astype(np.uint8)
     darkest, lightest = np.percentile(grey, (0.5, 99.5))
     return Image.fromarray(grey) if lightest - darkest >= 2 else None
@@ -92,6 +96,12 @@ def _usual_range(finite: Levels, *, is_real: bool) -> _Range:
     elif is_real and low >= -1 and high <= 1 and lightest - darkest >= 2 * _LEAST_FILLED:
         return _Range(-1, 1)
     return _Range(darkest, lightest) if lightest > darkest else _Range(low, high)
+
+
+def _is_negative_tiff(picture: Image.Image) -> bool:
+    """Whether 0 is white, which Pillow heeds in pictures of up to 8 bits alone."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    return tags is not None and tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO
 
 
 def _is_unsigned_tiff(picture: Image.Image) -> bool:

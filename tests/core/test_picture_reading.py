@@ -6,6 +6,7 @@ import io
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -48,6 +49,17 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     picture.save(buffer, "TIFF" if mode == "CMYK" else "PNG")
     read = read_picture(buffer.getvalue())
     assert (read.mode, read.size, read.info) == ("RGB", (80, 80), {})
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F"])
+def test_a_tiff_whose_zero_is_white_is_no_negative(mode: str) -> None:
+    shown = Image.linear_gradient("L").resize((200, 300))
+    levels = 255 - np.asarray(shown).astype(np.float32)
+    numbers = (levels * 257).astype(np.uint16) if mode == "I;16" else levels / 255
+    file = io.BytesIO()
+    Image.fromarray(numbers).save(file, "TIFF", tiffinfo={262: 0})
+    found = np.asarray(read_picture(file.getvalue()).convert("L")).astype(int)
+    assert np.abs(found - np.asarray(shown)).max() <= 2
 
 
 @pytest.mark.parametrize("markers", [1, 155, 100_000])
