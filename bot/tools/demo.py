@@ -38,8 +38,8 @@ _SAMPLE_SIDE_PX: Final = 512
 
 _SHEET: Final = "Two sample people: left a photo of each, beside it what nano draws of them"
 _WELCOME: Final = """\
-**Welcome.** This is the real bot in a simulated Discord; what it draws comes from *nano*, a tiny PhotoMaker. Below is \
-what to expect: left a photo of each sample person, beside it what it draws of them.
+**Welcome.** This is the real bot in a simulated Discord; what it draws comes from *nano*, a tiny PhotoMaker. The \
+sheet shows what to expect: left a photo of each sample person, beside it what it draws of them.
 Three clicks to a picture: **Add the sample people**, **Draw ada**, and **Again** under what comes.
 Or as a member does it:
 1. Type `/identity add`; a form takes a name, the consent and up to ten photos. Samples are in `{samples}`.
@@ -69,12 +69,13 @@ async def serve_demo(settings: Settings, folder: Path, port: int, stopping: Stop
     stopping.drain_by(bot.drain)
     try:
         async with simcord.run(bot, settle_timeout=_SETTLE_TIMEOUT_S, check_errors=False) as env:
-            assets = dress(env)
             guild = env.create_guild("Nano drawing")
             channel = guild.create_text_channel("pictures")
             chief = guild.create_role("chief", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
             members = [guild.add_member(env.create_user(name)) for name in ("you", "friend")]
             members.append(guild.add_member(env.create_user("admin"), roles=[chief]))
+            # Ids hold their date: those of the members stay the same from start to start, with all that is theirs.
+            assets = dress(env)
             await asyncio.wrap_future(bot.gpu.loaded)
             names = ", ".join(f"**{member.name}**" for member in members)
             await bot.get_partial_messageable(channel.id).send(
