@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from bot.app import PhotoMakerBot
 from bot.config import ConfigError, Settings
 from bot.domain.consent import FICTION
 from bot.domain.draw_request import DrawOptions
+from bot.tools.demo_appearance import WELCOME_SHEET, dress, follow_newest, welcome_sheet
 from bot.tools.demo_publication import Publication
 from bot.tools.stop_signals import Stopping
 from bot.views.persistent import PersistentView
@@ -29,13 +31,15 @@ from photomaker_core.nano.portraits import draw
 
 _HOST: Final = "127.0.0.1"
 _SETTLE_TIMEOUT_S: Final = 60.0
-_SAMPLE_PEOPLE: Final = {"ada": 3, "noah": 1}
+SAMPLE_PEOPLE: Final = {"ada": 3, "noah": 1}
 _SAMPLE_PHOTOS: Final = 4
 _SAMPLE_PROMPT: Final = "a woman img in a red hat at the beach"
 _SAMPLE_SIDE_PX: Final = 512
 
+_SHEET: Final = "Two sample people: left a photo of each, beside it what nano draws of them"
 _WELCOME: Final = """\
-**Welcome.** This is the real bot in a simulated Discord; what it draws comes from *nano*, a tiny PhotoMaker.
+**Welcome.** This is the real bot in a simulated Discord; what it draws comes from *nano*, a tiny PhotoMaker. The \
+sheet shows what to expect: left a photo of each sample person, beside it what it draws of them.
 Three clicks to a picture: **Add the sample people**, **Draw ada**, and **Again** under what comes.
 Or as a member does it:
 1. Type `/identity add`; a form takes a name, the consent and up to ten photos. Samples are in `{samples}`.
@@ -70,15 +74,18 @@ async def serve_demo(settings: Settings, folder: Path, port: int, stopping: Stop
             chief = guild.create_role("chief", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
             members = [guild.add_member(env.create_user(name)) for name in ("you", "friend")]
             members.append(guild.add_member(env.create_user("admin"), roles=[chief]))
+            # Ids hold their date: those of the members stay the same from start to start, with all that is theirs.
+            assets = dress(env)
             await asyncio.wrap_future(bot.gpu.loaded)
             names = ", ".join(f"**{member.name}**" for member in members)
             await bot.get_partial_messageable(channel.id).send(
-                _WELCOME.format(samples=samples, members=names), view=_FirstSteps(bot, samples)
+                _WELCOME.format(samples=samples, members=names),
+                view=_FirstSteps(bot, samples),
+                file=discord.File(io.BytesIO(welcome_sheet()), WELCOME_SHEET, description=_SHEET),
             )
-            async with (
-                env.preview(channel, viewers=members, layout="channel") as preview,
-                _front(preview.url, port) as url,
-            ):
+            preview = env.preview(channel, viewers=members, layout="channel", assets=assets)
+            follow_newest(preview)
+            async with preview, _front(preview.url, port) as url:
                 print(f"ready: {url}", flush=True)
                 if open_browser:
                     await asyncio.to_thread(_open_browser, url)
@@ -103,17 +110,17 @@ class _FirstSteps(PersistentView):
     async def add(self, interaction: discord.Interaction, _button: ui.Button[_FirstSteps]) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         known = await self._bot.identities.store.names(interaction.user.id)
-        for name in _SAMPLE_PEOPLE:
+        for name in SAMPLE_PEOPLE:
             if name not in known:
                 uploads = await asyncio.to_thread(_sample_photos, self._samples, name)
                 await self._bot.identities.add(interaction.user.id, name, uploads, FICTION)
-        names = " and ".join(f"**{name}**" for name in _SAMPLE_PEOPLE)
+        names = " and ".join(f"**{name}**" for name in SAMPLE_PEOPLE)
         await interaction.followup.send(f"You can draw {names} now.", ephemeral=True)
 
     @ui.button(label="Draw ada", style=discord.ButtonStyle.primary)
     async def draw(self, interaction: discord.Interaction, _button: ui.Button[_FirstSteps]) -> None:
         await interaction.response.defer(thinking=True)
-        await self._bot.drawing.draw(interaction, DrawOptions(_SAMPLE_PROMPT), [(next(iter(_SAMPLE_PEOPLE)), 1.0)])
+        await self._bot.drawing.draw(interaction, DrawOptions(_SAMPLE_PROMPT), [(next(iter(SAMPLE_PEOPLE)), 1.0)])
 
 
 def _sample_photos(folder: Path, name: str) -> list[tuple[str, bytes]]:
@@ -123,7 +130,7 @@ def _sample_photos(folder: Path, name: str) -> list[tuple[str, bytes]]:
 def write_samples(folder: Path) -> Path:
     """Draw photos of two people whom the nano model has never seen, for members to upload."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, offset in _SAMPLE_PEOPLE.items():
+    for name, offset in SAMPLE_PEOPLE.items():
         number = FIRST_HELD_OUT_IDENTITY + offset
         for picture in range(_SAMPLE_PHOTOS):
             image, _ = draw(identity_number(number), scene_number(number, picture))

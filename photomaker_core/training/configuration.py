@@ -18,7 +18,13 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModel
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModel,
+    CLIPVisionModelWithProjection,
+)
 
 from photomaker_core.errors import UserError
 from photomaker_core.loading.adapter import load_adapter
@@ -193,6 +199,8 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
     torch.manual_seed(config.loop.seed)
     encoder, lora_start = _adapter_to_train(config, work, pipeline)
     encoder.fuse_module.sees_class_word = options.get("fuse_class_word", True)
+    encoder.requires_grad_(True)
+    _freeze_lower_layers(encoder, options.get("vision_layers"))
     pictures = _pictures(config, work, pipeline.vae)
     return PhotoMakerStage(
         pipeline,
@@ -229,6 +237,8 @@ def _base_to_adapt(config: TrainConfig, work: Path) -> StableDiffusionXLPipeline
     """The base ``inputs.base`` on this process's device, for a LoRA beside it."""
     pipeline = StableDiffusionXLPipeline.from_pretrained(config.input("base", work), dtype=_base_dtype(config))
     pipeline.to(PartialState().device)
+    if pipeline.vae.config.force_upcast:
+        pipeline.vae.to(torch.float32)
     if config.options.get("gradient_checkpointing", False):
         pipeline.unet.enable_gradient_checkpointing()
     return pipeline
@@ -257,11 +267,38 @@ def _adapter_to_train(
         if ranks - {config.option("lora_rank")}:
             raise UserError(f"options.lora_rank must be that of the adapter to go on with, {max(ranks)}.")
         return start.id_encoder, start.lora_weights
-    tower = _vision_tower(config.input("vision", work))
+    source = config.input("vision", work)
+    tower = _vision_tower(source)
     projections = (pipeline.text_encoder.config.hidden_size, pipeline.text_encoder_2.config.hidden_size)
     encoder = IdEncoder(tower.config, projections)
     encoder.vision_model.load_state_dict(tower.state_dict())
+    projection = _clip_projection(source)
+    if projection is not None and projection.shape == encoder.visual_projection.weight.shape:
+        encoder.visual_projection.load_state_dict({"weight": projection})
     return encoder, {}
+
+
+def _clip_projection(source: str) -> Tensor | None:
+    """CLIP's own visual projection, which PhotoMaker keeps and adds a second one to; ``None`` for a bare tower."""
+    if source.endswith(".safetensors"):
+        return None
+    model, loaded = CLIPVisionModelWithProjection.from_pretrained(source, output_loading_info=True)
+    name = "visual_projection.weight"
+    return None if name in loaded["missing_keys"] else model.visual_projection.weight.detach()
+
+
+def _freeze_lower_layers(encoder: IdEncoder, tuned: int | None) -> None:
+    """Leave the vision tower as it is but for its last ``tuned`` layers and what comes after them."""
+    if tuned is None:
+        return
+    tower: Any = encoder.vision_model
+    tower = getattr(tower, "vision_model", tower)
+    layers = tower.encoder.layers
+    if not 0 <= tuned <= len(layers):
+        raise UserError(f"options.vision_layers is {tuned}; the vision tower has {len(layers)} layers.")
+    tower.requires_grad_(False)
+    for module in (*layers[len(layers) - tuned :], tower.post_layernorm):
+        module.requires_grad_(tuned > 0)
 
 
 def _vision_tower(source: str) -> CLIPVisionModel:

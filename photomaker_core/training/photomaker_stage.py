@@ -34,10 +34,10 @@ class PhotoMakerStage:
 
     Where a picture shows several people, a person's stacked ID embedding is seen in their region alone, as in drawing.
 
-    ``id_learning_rate`` is that of the ID encoder and fuse module; ``masked_loss`` the probability that
-    a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's LoRA to go on with. With
-    ``average_photos`` a person is the mean of their ID features instead of the stack (the paper's ablation).
-    ``likeness`` is a second loss, which the paper has not.
+    Of ``id_encoder`` those parameters are trained that ask for gradients, with ``id_learning_rate``; ``masked_loss``
+    is the probability that a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's
+    LoRA to go on with. With ``average_photos`` a person is the mean of their ID features instead of the stack (the
+    paper's ablation). ``likeness`` is a second loss, which the paper has not.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PhotoMakerStage:
         average_photos: bool = False,
         likeness: LikenessLoss | None = None,
     ) -> None:
-        self._pipeline, self._id_encoder = pipeline, id_encoder.requires_grad_(True)
+        self._pipeline, self._id_encoder = pipeline, id_encoder
         self._pictures, self._objective = pictures, objective
         self._learning_rates = (lora_learning_rate, id_learning_rate)
         self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos

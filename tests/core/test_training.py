@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import CLIPVisionModel
+from transformers import CLIPVisionModel, CLIPVisionModelWithProjection
 
 from photomaker_core.cli import main as cli
 from photomaker_core.conditioning.prompt_tokens import identity_prompt
@@ -29,6 +30,7 @@ from photomaker_core.nano.captions import caption
 from photomaker_core.nano.judge import load_judge
 from photomaker_core.nano.portrait_set import identity_number, scene_number
 from photomaker_core.nano.portraits import SIZE_PX, draw
+from photomaker_core.training import configuration as configuration_module
 from photomaker_core.training.configuration import load_config, run
 from photomaker_core.training.consistency_stage import ConsistencyStage
 from photomaker_core.training.lora import LORA_FILE
@@ -128,6 +130,52 @@ def test_the_rest_of_the_vision_tower_is_trained_too(dataset: Path, tmp_path: Pa
     old = next(value for key, value in before.items() if key.endswith(name))
     new = after[f"id_encoder.vision_model.{name}"].float()
     assert (old - new).abs().max() > 1e-3
+
+
+def test_clips_own_visual_projection_is_kept(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    config["options"]["id_learning_rate"] = config["learning_rate"] = 0.0
+    encoder = load_adapter(TINY_ADAPTER).id_encoder
+    vision = encoder.vision_model.config
+    vision.projection_dim = encoder.visual_projection.out_features
+    clip = CLIPVisionModelWithProjection(vision)
+    clip.save_pretrained(tmp_path / "vision")
+    assert train(config, tmp_path) == 0
+    adapter = load_adapter(tmp_path / "runs" / "sdxl-v1" / "export" / ADAPTER_FILE).id_encoder
+    kept, own = adapter.visual_projection.weight, clip.visual_projection.weight
+    torch.testing.assert_close(kept.float(), own.detach(), rtol=4e-3, atol=1e-4)
+
+
+def test_the_vision_layers_that_are_tuned_are_an_option(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    before = load_file(tmp_path / "vision" / "model.safetensors")
+    config["options"] |= {"id_learning_rate": 1e-2, "vision_layers": 1}
+    assert train(config, tmp_path) == 0
+    after = load_file(tmp_path / "runs" / "sdxl-v1" / "export" / ADAPTER_FILE)
+    layers = load_adapter(TINY_ADAPTER).id_encoder.vision_model.config.num_hidden_layers
+    changes = []
+    for layer in (0, layers - 1):
+        name = f"encoder.layers.{layer}.self_attn.q_proj.weight"
+        old = next(value for key, value in before.items() if key.endswith(name))
+        changes.append(float((old - after[f"id_encoder.vision_model.{name}"].float()).abs().max()))
+    assert changes[0] < 1e-3 < changes[1]
+    config["options"]["vision_layers"] = layers + 1
+    assert train(config | {"output": "more"}, tmp_path) == 2
+
+
+def test_the_autoencoder_encodes_in_float32_where_it_says_so(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(TINY_BASE, tmp_path / "base")
+    path = tmp_path / "base" / "vae" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"force_upcast": True}))
+    config = configuration(dataset, tmp_path)
+    config["inputs"]["base"] = str(tmp_path / "base")
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
+    seen = []
+    monkeypatch.setattr(configuration_module, "_pictures", lambda _, __, vae: seen.append(vae.dtype))
+    configuration_module._photomaker(load_config(tmp_path / "train.yaml"), tmp_path)
+    assert seen == [torch.float32]
 
 
 def test_training_goes_on_from_an_adapter_with_its_lora(dataset: Path, tmp_path: Path) -> None:

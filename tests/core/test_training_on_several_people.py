@@ -46,7 +46,8 @@ def stage(pictures: PortraitLatents) -> PhotoMakerStage:
     nano = load_photomaker(str(NANO_BASE), NANO_ADAPTER, use_lora=False)
     objective = DiffusionObjective(DDPMScheduler.from_config(nano.base.pipeline.scheduler.config))
     rates = {"lora_learning_rate": 1e-3, "id_learning_rate": 1e-3}
-    return PhotoMakerStage(nano.base.pipeline, nano.id_encoder, pictures, objective, lora_rank=4, null_text=0, **rates)
+    encoder = nano.id_encoder.requires_grad_(True)
+    return PhotoMakerStage(nano.base.pipeline, encoder, pictures, objective, lora_rank=4, null_text=0, **rates)
 
 
 def groups(drawn_set: PortraitSet, size: int = 2) -> list[Example]:

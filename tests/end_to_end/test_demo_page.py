@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,28 @@ def test_three_clicks_to_a_picture_and_three_people_to_be(page: Page, tmp_path: 
         expect(page.get_by_text("You can draw")).to_have_count(0)
         channel.use("admin show")
         page.get_by_text("Drawing is on").first.wait_for()
+
+
+def test_a_first_look_shows_what_to_expect_and_stays_at_the_newest(page: Page, tmp_path: Path) -> None:
+    with running_demo(tmp_path) as address:
+        page.goto(address)
+        sheet = page.locator("img.attachment-image[alt='welcome.jpg'], img.attachment-image[alt^='Two sample people']")
+        expect(sheet).to_have_js_property("naturalWidth", 648, timeout=60_000)
+        header = page.locator("[data-message-id]").first
+        expect(header).to_contain_text("PhotoMaker")
+        expect(page.locator(".timeline-day-divider")).to_contain_text(str(datetime.now(UTC).year))
+        expect(page.locator("body")).not_to_contain_text("TestBot")
+        expect(page.locator(".entity-avatar-img").first).to_have_js_property("naturalWidth", 128, timeout=60_000)
+        page.get_by_role("button", name="Add the sample people").click()
+        page.get_by_text("You can draw").first.wait_for()
+        page.get_by_role("button", name="Draw ada", exact=True).click()
+        pictures = page.locator("img.attachment-image[alt^='picture-']")
+        for number in range(2):
+            picture = pictures.nth(number)
+            expect(picture).to_have_js_property("naturalWidth", 128, timeout=60_000)
+            expect(picture).to_be_in_viewport(ratio=0.99, timeout=20_000)
+            assert picture.evaluate("one => one.getBoundingClientRect().width") == 256
+            page.get_by_role("button", name="Again").last.click()
 
 
 def test_choices_made_while_a_picture_is_drawn_are_never_lost(page: Page, tmp_path: Path) -> None:
