@@ -31,7 +31,7 @@ from photomaker_core.nano.portraits import draw
 
 _HOST: Final = "127.0.0.1"
 _SETTLE_TIMEOUT_S: Final = 60.0
-SAMPLE_PEOPLE: Final = {"ada": 3, "noah": 1}
+SAMPLE_PEOPLE: Final = {"ada": 3, "noah": 6}
 _SAMPLE_PHOTOS: Final = 4
 _SAMPLE_PROMPT: Final = "a woman img in a red hat at the beach"
 _SAMPLE_SIDE_PX: Final = 512
