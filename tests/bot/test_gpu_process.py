@@ -224,7 +224,7 @@ def test_a_drawing_that_ends_the_process_fails_alone(start: Callable[..., GpuPro
 def test_whatever_stops_the_process_it_is_started_again(
     start: Callable[..., GpuProcess], faults: Path, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    watchdog = Watchdog(least_s=1, first_s=1, factor=0.1, check_every_s=0.05) if fault == "hangs" else None
+    watchdog = Watchdog(least_s=6, first_s=6, factor=0.1, check_every_s=0.05) if fault == "hangs" else None
     worker = start(watchdog)
     troubles: queue.SimpleQueue[WorkerError | None] = queue.SimpleQueue()
 
