@@ -16,7 +16,7 @@ from simcord.backend.errors import BackendError
 from bot.app import PhotoMakerBot
 from bot.domain.consent import MINE
 from bot.services import job_messages, memberships
-from bot.tools.demo import _SAMPLE_PEOPLE, _FirstSteps
+from bot.tools.demo import SAMPLE_PEOPLE, _FirstSteps
 from photomaker_core.loading.photomaker import PhotoMaker
 from tests.support.access_page import compare
 from tests.support.access_walk import first_words, told_by
@@ -264,7 +264,7 @@ async def test_the_buttons_of_help_are_everybodys_own(server: Server) -> None:
 
 
 async def test_the_demos_buttons_are_everybodys_own(server: Server, tmp_path: Path) -> None:
-    for number, name in enumerate(_SAMPLE_PEOPLE):
+    for number, name in enumerate(SAMPLE_PEOPLE):
         (tmp_path / f"{name}-1.png").write_bytes(upload(number)[1])
     view = _FirstSteps(server.bot, tmp_path)
     posted = await server.bot.get_partial_messageable(server.channel.id).send("Welcome", view=view)
