@@ -34,19 +34,22 @@ from photomaker_core.nano.face_recogniser import FaceRecogniser, load_face_recog
 from photomaker_core.nano.judge import PortraitJudge, load_judge
 from photomaker_core.nano.portrait_set import PortraitSet, portrait_set
 from photomaker_core.nano.shipped_weights import NANO_BASE
+from photomaker_core.training.checkpoint import completed_steps
 from photomaker_core.training.consistency_stage import ConsistencyStage
 from photomaker_core.training.diffusion import DiffusionObjective
 from photomaker_core.training.drawn_pictures import DrawnPictures
 from photomaker_core.training.face_stage import FaceStage
 from photomaker_core.training.judge_stage import JudgeStage
 from photomaker_core.training.likeness_loss import LikenessLoss
+from photomaker_core.training.loop_settings import LoopSettings
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.photomaker_stage import PhotoMakerStage
 from photomaker_core.training.pictures import TrainingPictures
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.shard_pictures import Position, ShardPictures
+from photomaker_core.training.stage import Stage
 from photomaker_core.training.text_to_image_stage import TextToImageStage
-from photomaker_core.training.trainer import LoopSettings, Stage, completed_steps, train
+from photomaker_core.training.trainer import train
 from photomaker_core.training.vae_stage import VaeStage
 from photomaker_core.training.vision_stage import VisionStage
 

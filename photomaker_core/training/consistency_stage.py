@@ -18,8 +18,9 @@ from torch import Tensor
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import predict, use_trainable_attention
 from photomaker_core.training.lora import add_lora, save_lora
+from photomaker_core.training.optimization import ParameterGroup
 from photomaker_core.training.pictures import TrainingPictures, from_usable_pictures
-from photomaker_core.training.trainer import Figures, ParameterGroup
+from photomaker_core.training.stage import Figures
 
 _LORA_NAME: Final = "lcm"
 _TARGETS: Final = [

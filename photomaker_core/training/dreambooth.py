@@ -23,9 +23,11 @@ from photomaker_core.loading.base_model import Hardware, best_hardware, load_bas
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.models.vae import encode_pixels
 from photomaker_core.training.diffusion import DiffusionObjective
+from photomaker_core.training.loop_settings import LoopSettings
 from photomaker_core.training.lora import LORA_FILE, add_lora, save_lora
+from photomaker_core.training.optimization import ParameterGroup
 from photomaker_core.training.text_to_image_stage import save_half
-from photomaker_core.training.trainer import LoopSettings, ParameterGroup, train
+from photomaker_core.training.trainer import train
 
 IDENTIFIER: Final = "sks"
 LORA_RANK: Final = 16

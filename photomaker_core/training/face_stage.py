@@ -15,8 +15,9 @@ from photomaker_core.nano.face_recogniser import EMBEDDING_WIDTH, FaceRecogniser
 from photomaker_core.training.cosface import cosface
 from photomaker_core.training.diffusion import generator_on, uploaded
 from photomaker_core.training.jitter import jittered_pixels
+from photomaker_core.training.optimization import ParameterGroup
 from photomaker_core.training.portrait_latents import PortraitLatents
-from photomaker_core.training.trainer import Figures, ParameterGroup
+from photomaker_core.training.stage import Figures
 
 FACES_FILE: Final = "faces.safetensors"
 _BLUR: Final = 4

@@ -19,9 +19,10 @@ from photomaker_core.nano.portrait_set import UNSEEN
 from photomaker_core.training.cosface import cosface
 from photomaker_core.training.diffusion import generator_on, uploaded
 from photomaker_core.training.jitter import jittered_pixels
+from photomaker_core.training.optimization import ParameterGroup
 from photomaker_core.training.pictures import Example
 from photomaker_core.training.portrait_latents import PortraitLatents
-from photomaker_core.training.trainer import Figures, ParameterGroup
+from photomaker_core.training.stage import Figures
 
 JUDGE_FILE: Final = "judge.safetensors"
 _ATTRIBUTE_WEIGHT: Final = 0.5

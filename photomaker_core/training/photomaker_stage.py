@@ -21,9 +21,10 @@ from photomaker_core.nano.portrait_set import NOBODY
 from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use_trainable_attention
 from photomaker_core.training.likeness_loss import LikenessLoss
 from photomaker_core.training.lora import add_lora, lora_weights
+from photomaker_core.training.optimization import ParameterGroup
 from photomaker_core.training.pictures import Prompts, TrainingPictures, from_usable_pictures
+from photomaker_core.training.stage import Figures
 from photomaker_core.training.text_to_image_stage import drop_text
-from photomaker_core.training.trainer import Figures, ParameterGroup
 
 _LORA_NAME = "photomaker"
 ADAPTER_FILE = "photomaker-v1.safetensors"

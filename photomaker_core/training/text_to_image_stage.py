@@ -15,8 +15,9 @@ from torch import Tensor
 from photomaker_core.images.preprocessing import tile
 from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use_trainable_attention
+from photomaker_core.training.optimization import ParameterGroup
 from photomaker_core.training.portrait_latents import PortraitLatents
-from photomaker_core.training.trainer import Figures, ParameterGroup
+from photomaker_core.training.stage import Figures
 
 SAMPLE_PROMPTS = (
     "a photo of a man with red hair wearing a blue shirt on a yellow background",

@@ -12,7 +12,8 @@ from torch import Tensor
 from photomaker_core.images.preprocessing import tensor_to_images, tile
 from photomaker_core.training.diffusion import generator_on, uploaded
 from photomaker_core.training.drawn_pictures import DrawnPictures
-from photomaker_core.training.trainer import Figures, ParameterGroup
+from photomaker_core.training.optimization import ParameterGroup
+from photomaker_core.training.stage import Figures
 
 _KL_WEIGHT = 1e-6
 _EDGE_WEIGHT = 1.0

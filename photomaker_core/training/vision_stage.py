@@ -19,8 +19,9 @@ from transformers import CLIPVisionModel
 from photomaker_core.nano.scenes import Identity
 from photomaker_core.training.diffusion import uploaded
 from photomaker_core.training.drawn_pictures import DrawnPictures
+from photomaker_core.training.optimization import ParameterGroup
 from photomaker_core.training.pictures import Example
-from photomaker_core.training.trainer import Figures, ParameterGroup
+from photomaker_core.training.stage import Figures
 
 _WORDS: Final = ("sex", "age", "skin", "hair_style", "hair_colour", "eye_colour", "beard", "freckles")
 _NUMBERS: Final = tuple(

@@ -18,9 +18,9 @@ from photomaker_core.training.configuration import TrainConfig, run
 from photomaker_core.training.diffusion import Denoised, DiffusionObjective
 from photomaker_core.training.face_stage import FaceStage
 from photomaker_core.training.likeness_loss import LikenessLoss
+from photomaker_core.training.loop_settings import LoopSettings
 from photomaker_core.training.pictures import Example
 from photomaker_core.training.portrait_latents import PortraitLatents
-from photomaker_core.training.trainer import LoopSettings
 from tests.support.drawn_set import draw_small_set
 
 
