@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +27,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from photomaker_core.errors import UserError
+from photomaker_core.errors import PromptError, UserError
 from photomaker_core.loading.adapter import load_adapter
 from photomaker_core.models.id_encoder import IdEncoder
+from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.nano.architecture import new_text_encoders, new_unet, new_vae, new_vision_tower
 from photomaker_core.nano.face_recogniser import FaceRecogniser, load_face_recogniser
 from photomaker_core.nano.judge import PortraitJudge, load_judge
@@ -44,8 +46,9 @@ from photomaker_core.training.likeness_loss import LikenessLoss
 from photomaker_core.training.loop_settings import LoopSettings
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.photomaker_stage import PhotoMakerStage
-from photomaker_core.training.pictures import TrainingPictures
+from photomaker_core.training.pictures import TrainingPictures, tokenise
 from photomaker_core.training.portrait_latents import PortraitLatents
+from photomaker_core.training.sample_pictures import SampleSheet
 from photomaker_core.training.shard_pictures import Position, ShardPictures
 from photomaker_core.training.stage import Stage
 from photomaker_core.training.text_to_image_stage import TextToImageStage
@@ -54,6 +57,8 @@ from photomaker_core.training.vae_stage import VaeStage
 from photomaker_core.training.vision_stage import VisionStage
 
 _HUB: Final = "hub:"
+_VALIDATED: Final = (ConsistencyStage, PhotoMakerStage, TextToImageStage)
+_VALIDATED_STAGES: Final = frozenset({"consistency", "photomaker", "text_to_image"})
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -64,7 +69,8 @@ class TrainConfig:
     ``output`` and ``inputs`` are relative to the work folder unless absolute; an input ``hub:OWNER/NAME`` is
     a model of the Hugging Face hub. ``data`` is ``{identities, pictures}`` for drawn portraits, or
     ``{folder, side_px}`` for photographs, or ``{shards, side_px}`` for what ``photomaker dataset`` packed, with
-    ``workers``, ``buffer`` and ``latent_cache`` as :class:`ShardPictures` explains them.
+    ``workers``, ``buffer`` and ``latent_cache`` as :class:`ShardPictures` explains them. ``validation`` is held-out
+    data in the same form.
     """
 
     stage: str
@@ -72,12 +78,14 @@ class TrainConfig:
     loop: LoopSettings
     learning_rate: float
     data: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
     def portraits(self, work: Path) -> PortraitSet:
         try:
-            return portrait_set(work, self.data["identities"], self.data["pictures"])
+            first = self.data.get("first_identity", 0)
+            return portrait_set(work, self.data["identities"], self.data["pictures"], first)
         except KeyError as error:
             raise UserError(f"The configuration of stage {self.stage!r} lacks data.{error.args[0]}.") from error
 
@@ -123,7 +131,23 @@ def run(config: TrainConfig, work: Path) -> None:
         build = _STAGES[config.stage]
     except KeyError as error:
         raise UserError(f"Unknown stage {config.stage!r}; known are {', '.join(_STAGES)}.") from error
-    train(build(config, work), config.loop, work / config.output)
+    config.loop.check_packages()
+    _check_validation(config)
+    stage = build(config, work)
+    held_out = stage.held_out_loss if isinstance(stage, _VALIDATED) and config.validation else None
+    train(stage, config.loop, work / config.output, held_out)
+
+
+def _check_validation(config: TrainConfig) -> None:
+    if config.validation and config.stage not in _VALIDATED_STAGES:
+        raise UserError(
+            f"Stage {config.stage!r} has no validation; it is for {', '.join(sorted(_VALIDATED_STAGES))}. "
+            "Take the key validation out."
+        )
+    if config.validation and config.validation == config.data:
+        raise UserError("validation is the same as data; it needs pictures of people who are not trained on.")
+    if config.loop.validate_every and not config.validation:
+        raise UserError("loop.validate_every needs held-out pictures: the key validation, with what data has.")
 
 
 def _vae(config: TrainConfig, work: Path) -> Stage:
@@ -167,6 +191,7 @@ def _text_to_image(config: TrainConfig, work: Path) -> Stage:
         _objective(config, scheduler),
         config.learning_rate,
         null_text=config.options.get("null_text", 0.1),
+        held_out=_latents(_of_held_out(config), work, vae) if config.validation else None,
     )
 
 
@@ -219,6 +244,7 @@ def _photomaker(config: TrainConfig, work: Path) -> Stage:
         lora_start=lora_start,
         average_photos=options.get("average_photos", False),
         likeness=_likeness(config, work, pictures, pipeline.vae),
+        samples=_samples(config, work, pipeline, pictures),
     )
 
 
@@ -251,12 +277,14 @@ def _consistency(config: TrainConfig, work: Path) -> Stage:
     pipeline = _base_to_adapt(config, work)
     torch.manual_seed(config.loop.seed)
     low, high = config.options.get("guidance", (3.0, 8.0))
+    pictures = _pictures(config, work, pipeline.vae)
     return ConsistencyStage(
         pipeline,
-        _pictures(config, work, pipeline.vae),
+        pictures,
         config.learning_rate,
         lora_rank=config.option("lora_rank"),
         guidance=(low, high),
+        samples=_samples(config, work, pipeline, pictures),
     )
 
 
@@ -317,7 +345,7 @@ def _base_dtype(config: TrainConfig) -> torch.dtype:
     if name not in _DTYPES:
         raise UserError(f"options.base_dtype is {name!r}; it must be one of {', '.join(_DTYPES)}.")
     if name != "fp32" and config.loop.mixed_precision == "no":
-        raise UserError(f"options.base_dtype {name} needs loop.mixed_precision: bf16.")
+        raise UserError(f"options.base_dtype {name} needs loop.mixed_precision: bf16 or fp16.")
     return _DTYPES[name]
 
 
@@ -332,19 +360,47 @@ def _pictures(config: TrainConfig, work: Path, vae: AutoencoderKL) -> TrainingPi
     return FolderPictures(folder, vae, int(config.data.get("side_px", 1024)))
 
 
+def _samples(
+    config: TrainConfig, work: Path, pipeline: StableDiffusionXLPipeline, pictures: TrainingPictures
+) -> SampleSheet:
+    """Samples of held-out people, or of ``pictures`` where there are none."""
+    prompts = tuple(config.options.get("sample_prompts", ()))
+    try:
+        tokenise(TextEncoders.of(pipeline), prompts)
+    except PromptError as error:
+        raise UserError(f"options.sample_prompts cannot be used: {error}") from error
+    shown = _of_held_out(config) if config.validation else config
+    if "shards" in shown.data:
+        # A stream goes on and on: it is opened anew, to show the same people again and take none from training.
+        return SampleSheet(partial(_shard_pictures, shown, work, pipeline.vae, Position(), workers=0), prompts=prompts)
+    kept = _pictures(shown, work, pipeline.vae) if config.validation else pictures
+    return SampleSheet(lambda: kept, prompts=prompts)
+
+
+def _of_held_out(config: TrainConfig) -> TrainConfig:
+    return replace(config, data={"side_px": config.data.get("side_px", 1024), **config.validation})
+
+
 def _shards(config: TrainConfig, work: Path, vae: AutoencoderKL) -> ShardPictures:
+    state, loop = PartialState(), config.loop
+    done = completed_steps(work / config.output) * loop.batch_size * loop.gradient_accumulation
+    position = Position(loop.seed, state.process_index, state.num_processes, done)
+    return _shard_pictures(config, work, vae, position, workers=int(config.data.get("workers", 2)))
+
+
+def _shard_pictures(
+    config: TrainConfig, work: Path, vae: AutoencoderKL, position: Position, *, workers: int
+) -> ShardPictures:
     folder = work / config.data["shards"]
     if not folder.is_dir():
         raise UserError(f"data.shards is {folder}, which does not exist.")
-    state, loop = PartialState(), config.loop
-    done = completed_steps(work / config.output) * loop.batch_size * loop.gradient_accumulation
     cache = config.data.get("latent_cache")
     return ShardPictures(
         folder,
         vae,
         int(config.data.get("side_px", 1024)),
-        Position(loop.seed, state.process_index, state.num_processes, done),
-        workers=int(config.data.get("workers", 2)),
+        position,
+        workers=workers,
         buffer=int(config.data.get("buffer", 512)),
         latent_cache=None if cache is None else work / cache,
     )

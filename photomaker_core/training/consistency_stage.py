@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 import torch
-from diffusers import DDPMScheduler, StableDiffusionXLPipeline
+from diffusers import DDPMScheduler, LCMScheduler, StableDiffusionXLPipeline
 from diffusers.training_utils import cast_training_params
 from torch import Tensor
 
@@ -19,7 +19,8 @@ from photomaker_core.models.text_encoders import TextEmbedding, TextEncoders
 from photomaker_core.training.diffusion import predict, use_trainable_attention
 from photomaker_core.training.lora import add_lora, save_lora
 from photomaker_core.training.optimization import ParameterGroup
-from photomaker_core.training.pictures import TrainingPictures, from_usable_pictures
+from photomaker_core.training.pictures import Example, Prompts, TrainingPictures, from_usable_pictures
+from photomaker_core.training.sample_pictures import SampleSheet, denoised
 from photomaker_core.training.stage import Figures
 
 _LORA_NAME: Final = "lcm"
@@ -30,6 +31,7 @@ _TARGETS: Final = [
 _SIGMA_DATA: Final = 0.5
 _TIMESTEP_SCALING: Final = 10.0
 _HUBER: Final = 0.001
+_SAMPLE_STEPS: Final = 4
 
 
 class ConsistencyStage:
@@ -47,9 +49,10 @@ class ConsistencyStage:
         lora_rank: int,
         guidance: tuple[float, float] = (3.0, 8.0),
         solver_steps: int = 50,
+        samples: SampleSheet | None = None,
     ) -> None:
         self._pipeline, self._pictures, self._learning_rate = pipeline, pictures, learning_rate
-        self._guidance = guidance
+        self._guidance, self._samples = guidance, samples or SampleSheet(lambda: pictures)
         self._noise = DDPMScheduler.from_config(pipeline.scheduler.config)
         stride = self._noise.config.num_train_timesteps // solver_steps
         self._stride, self._solver_steps = stride, solver_steps
@@ -65,15 +68,19 @@ class ConsistencyStage:
         return [ParameterGroup(trained, self._learning_rate)]
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
-        return from_usable_pictures(lambda: self._loss(batch_size, generator))
+        return from_usable_pictures(lambda: self._loss(self._pictures, batch_size, generator)), {}
 
-    def _loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
+    def held_out_loss(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        pictures = self._samples.pictures()
+        return from_usable_pictures(lambda: self._loss(pictures, batch_size, generator))
+
+    def _loss(self, pictures: TrainingPictures, batch_size: int, generator: torch.Generator) -> Tensor:
         rng, unet = Random(generator.initial_seed()), self._pipeline.unet
-        examples = self._pictures.random_examples(batch_size, rng)
-        prompts = self._pictures.prompts(examples, self._text, rng, describe_identity=True)
+        examples = pictures.random_examples(batch_size, rng)
+        prompts = pictures.prompts(examples, self._text, rng, describe_identity=True)
         with torch.no_grad():
             text = self._text.encode_ids(prompts.first, prompts.second)
-        latents = self._pictures.latents(examples).to(unet.device)
+        latents = pictures.latents(examples).to(unet.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         places = torch.randint(1, self._solver_steps + 1, (batch_size,), generator=generator).to(unet.device)
         timesteps = places * self._stride - 1
@@ -86,16 +93,24 @@ class ConsistencyStage:
             earlier = self._teacher_step(noisy, timesteps, before, text, scale)
             expected = self._consistent(earlier, before, text)
         difference = said.float() - expected.float()
-        weights = self._pictures.loss_weights(examples).to(unet.device)
+        weights = pictures.loss_weights(examples).to(unet.device)
         huber = (difference.square() + _HUBER**2).sqrt() - _HUBER
-        return (huber * weights).sum() / (weights.sum() * huber.shape[1]), {}
+        return (huber * weights).sum() / (weights.sum() * huber.shape[1])
 
+    @torch.no_grad()
     def sample(self, path: Path) -> None:
-        """Leave the LoRA beside ``path``: any drawing command can show what it does."""
-        self.export(path.parent)
+        """Draw the captions of the sample sheet in four steps."""
+        weights = self._pipeline.unet.conv_in.weight
+        with torch.autocast(weights.device.type, weights.dtype, enabled=weights.dtype != torch.float32):
+            self._samples.drawn(self._text, self._pipeline.vae, True, self._drawn).save(path)
 
     def export(self, folder: Path) -> None:
         save_lora(self._pipeline.unet, _LORA_NAME, folder)
+
+    def _drawn(self, pictures: TrainingPictures, example: Example, prompts: Prompts) -> Tensor:
+        text = self._text.encode_ids(prompts.first, prompts.second)
+        scheduler = LCMScheduler.from_config(self._pipeline.scheduler.config)
+        return denoised(self._pipeline, text, pictures.side_px, scheduler=scheduler, steps=_SAMPLE_STEPS, guidance=1.0)
 
     def _consistent(self, noisy: Tensor, timesteps: Tensor, text: TextEmbedding) -> Tensor:
         """The consistency function f(z, t) = c_skip(t) z + c_out(t) x0(z, t), which is z itself at t = 0."""

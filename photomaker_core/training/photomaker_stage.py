@@ -22,7 +22,8 @@ from photomaker_core.training.diffusion import DiffusionObjective, uploaded, use
 from photomaker_core.training.likeness_loss import LikenessLoss
 from photomaker_core.training.lora import add_lora, lora_weights
 from photomaker_core.training.optimization import ParameterGroup
-from photomaker_core.training.pictures import Prompts, TrainingPictures, from_usable_pictures
+from photomaker_core.training.pictures import Example, Prompts, TrainingPictures, from_usable_pictures
+from photomaker_core.training.sample_pictures import SampleSheet, denoised
 from photomaker_core.training.stage import Figures
 from photomaker_core.training.text_to_image_stage import drop_text
 
@@ -38,7 +39,8 @@ class PhotoMakerStage:
     Of ``id_encoder`` those parameters are trained that ask for gradients, with ``id_learning_rate``; ``masked_loss``
     is the probability that a picture's loss counts inside the person's mask only; ``lora_start`` holds an adapter's
     LoRA to go on with. With ``average_photos`` a person is the mean of their ID features instead of the stack (the
-    paper's ablation). ``likeness`` is a second loss, which the paper has not.
+    paper's ablation). ``likeness`` is a second loss, which the paper has not. ``samples`` says whom the samples show,
+    and :meth:`held_out_loss` takes its pictures.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class PhotoMakerStage:
         lora_start: Mapping[str, Tensor] | None = None,
         average_photos: bool = False,
         likeness: LikenessLoss | None = None,
+        samples: SampleSheet | None = None,
     ) -> None:
         self._pipeline, self._id_encoder = pipeline, id_encoder
         self._pictures, self._objective = pictures, objective
+        self._samples = samples or SampleSheet(lambda: pictures)
         self._learning_rates = (lora_learning_rate, id_learning_rate)
         self._null_text, self._masked_loss, self._most_id_photos = null_text, masked_loss, most_id_photos
         self._average_photos, self._likeness = average_photos, likeness
@@ -81,52 +85,78 @@ class PhotoMakerStage:
         return [ParameterGroup(lora, self._learning_rates[0]), ParameterGroup(encoder, self._learning_rates[1])]
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
-        return from_usable_pictures(lambda: self._loss(batch_size, generator))
+        return from_usable_pictures(lambda: self._loss(self._pictures, batch_size, generator))
 
-    def _loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
+    def held_out_loss(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        pictures = self._samples.pictures()
+        return from_usable_pictures(lambda: self._loss(pictures, batch_size, generator)[0])
+
+    def _loss(self, pictures: TrainingPictures, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
         rng = Random(generator.initial_seed())
         device = self._pipeline.unet.device
-        examples = self._pictures.random_examples(batch_size, rng)
-        prompts = self._pictures.prompts(examples, self._text, rng, describe_identity=False)
+        examples = pictures.random_examples(batch_size, rng)
+        prompts = pictures.prompts(examples, self._text, rng, describe_identity=False)
+        text, spans = self._conditioned(pictures, examples, prompts, rng)
+        meant = prompts.class_tokens >= 0
+        text = drop_text(self._text, text, self._null_text, rng)
+        whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
+        mask = pictures.masks(examples, meant).to(device)
+        mask = mask.masked_fill(uploaded(whole_picture, device), 1.0) * pictures.loss_weights(examples).to(device)
+        latents = pictures.latents(examples)
+        unet, regions = self._pipeline.unet, pictures.regions(examples, rng)
+        with ExitStack() as context:
+            if regions is not None:
+                grids = attention_grids(unet, *latents.shape[2:])
+                context.enter_context(masked_attention(unet, region_masks(regions, spans, grids)))
+            shown = self._objective.denoise(unet, latents, text, pictures.side_px, generator)
+        if self._likeness is None or pictures is not self._pictures:
+            return shown.loss(mask), {}
+        likeness_loss, likeness = self._likeness(shown, examples, meant)
+        return shown.loss(mask) + likeness_loss, {"likeness": likeness}
+
+    @torch.no_grad()
+    def sample(self, path: Path) -> None:
+        """Draw the people of the sample sheet, each from their own ID photos."""
+        weights = self._pipeline.unet.conv_in.weight
+        with torch.autocast(weights.device.type, weights.dtype, enabled=weights.dtype != torch.float32):
+            self._samples.drawn(self._text, self._pipeline.vae, False, self._drawn).save(path)
+
+    def export(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        lora = lora_weights(self._pipeline.unet, _LORA_NAME)
+        save_adapter(folder / ADAPTER_FILE, self._id_encoder, {f"unet.{name}": value for name, value in lora.items()})
+
+    def _drawn(self, pictures: TrainingPictures, example: Example, prompts: Prompts) -> Tensor:
+        rng, unet = Random(0), self._pipeline.unet
+        text, spans = self._conditioned(pictures, [example], prompts, rng)
+        regions = pictures.regions([example], rng)
+        with ExitStack() as context:
+            if regions is not None:
+                side = regions.shape[-1]
+                both = torch.cat([torch.full_like(spans, NOBODY), spans])
+                masks = region_masks(regions.expand(2, -1, -1), both, attention_grids(unet, side, side))
+                context.enter_context(masked_attention(unet, masks))
+            return denoised(self._pipeline, text, pictures.side_px)
+
+    def _conditioned(
+        self, pictures: TrainingPictures, examples: list[Example], prompts: Prompts, rng: Random
+    ) -> tuple[TextEmbedding, Tensor]:
+        """The prompts' embeddings with the people of ``examples``, by their ID photos, and whose each token is."""
         meant = prompts.class_tokens >= 0
         photos = [
-            self._pictures.id_photos(examples[row], person, rng, self._most_id_photos)
+            pictures.id_photos(examples[row], person, rng, self._most_id_photos)
             for row, person in meant.nonzero().tolist()
         ]
         side_px = self._id_encoder.image_size_px
-        pixels = self._pictures.id_pixels([one for group in photos for one in group], side_px, rng)
-        features = self._id_encoder.features(pixels.to(device)).flatten(1, 2)
+        pixels = pictures.id_pixels([one for group in photos for one in group], side_px, rng)
+        features = self._id_encoder.features(pixels.to(self._pipeline.unet.device)).flatten(1, 2)
         numbers = [len(group) for group in photos]
         if self._average_photos:
             features = torch.stack([stack.mean(0) for stack in features.split(numbers)])
             numbers = [1] * len(numbers)
         counts = torch.zeros_like(prompts.class_tokens)
         counts[meant] = torch.tensor(numbers)
-        text, spans = self._merged(prompts, features, counts)
-        text = drop_text(self._text, text, self._null_text, rng)
-        whole_picture = torch.tensor([rng.random() >= self._masked_loss for _ in examples]).view(-1, 1, 1, 1)
-        mask = self._pictures.masks(examples, meant).to(device)
-        mask = mask.masked_fill(uploaded(whole_picture, device), 1.0) * self._pictures.loss_weights(examples).to(device)
-        latents = self._pictures.latents(examples)
-        unet, regions = self._pipeline.unet, self._pictures.regions(examples, rng)
-        with ExitStack() as context:
-            if regions is not None:
-                grids = attention_grids(unet, *latents.shape[2:])
-                context.enter_context(masked_attention(unet, region_masks(regions, spans, grids)))
-            shown = self._objective.denoise(unet, latents, text, self._pictures.side_px, generator)
-        if self._likeness is None:
-            return shown.loss(mask), {}
-        likeness_loss, likeness = self._likeness(shown, examples, meant)
-        return shown.loss(mask) + likeness_loss, {"likeness": likeness}
-
-    def sample(self, path: Path) -> None:
-        """Leave an adapter beside ``path``: any drawing command can show what it does."""
-        self.export(path.parent)
-
-    def export(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        lora = lora_weights(self._pipeline.unet, _LORA_NAME)
-        save_adapter(folder / ADAPTER_FILE, self._id_encoder, {f"unet.{name}": value for name, value in lora.items()})
+        return self._merged(prompts, features, counts)
 
     def _merged(self, prompts: Prompts, features: Tensor, counts: Tensor) -> tuple[TextEmbedding, Tensor]:
         """Prompts with their class words replaced by the stacked ID embeddings, [B, 77, D], and whose each token is.

@@ -50,7 +50,9 @@ class TextToImageStage:
         learning_rate: float,
         *,
         null_text: float = 0.1,
+        held_out: PortraitLatents | None = None,
     ) -> None:
+        self._held_out = held_out or portraits
         self._pipeline, self._portraits, self._objective = pipeline, portraits, objective
         self._learning_rate, self._null_text = learning_rate, null_text
         self._text = TextEncoders.of(pipeline)
@@ -64,13 +66,19 @@ class TextToImageStage:
         ]
 
     def loss(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Figures]:
+        return self._loss(self._portraits, batch_size, generator), {}
+
+    def held_out_loss(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        return self._loss(self._held_out, batch_size, generator)
+
+    def _loss(self, portraits: PortraitLatents, batch_size: int, generator: torch.Generator) -> Tensor:
         rng = Random(generator.initial_seed())
-        examples = self._portraits.random_examples(batch_size, rng)
-        prompts = self._portraits.prompts(examples, self._text, rng, describe_identity=True)
+        examples = portraits.random_examples(batch_size, rng)
+        prompts = portraits.prompts(examples, self._text, rng, describe_identity=True)
         text = drop_text(self._text, self._text.encode_ids(prompts.first, prompts.second), self._null_text, rng)
-        latents = self._portraits.latents(examples)
-        weights = self._portraits.loss_weights(examples)
-        return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator, weights), {}
+        latents = portraits.latents(examples)
+        weights = portraits.loss_weights(examples)
+        return self._objective.loss(self._pipeline.unet, latents, text, self._side_px, generator, weights)
 
     def sample(self, path: Path) -> None:
         self._pipeline.set_progress_bar_config(disable=True)

@@ -46,7 +46,8 @@ class TrainingLog:
     def show(self, step: int, picture: Path) -> None:
         """Log a picture that was drawn after ``step``."""
         if self._board is not None:
-            pixels = np.asarray(Image.open(picture).convert("RGB"))
+            with Image.open(picture) as opened:
+                pixels = np.asarray(opened.convert("RGB"))
             self._board.add_image("sample", pixels, step, dataformats="HWC")
 
     def close(self) -> None:

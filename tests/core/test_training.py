@@ -30,6 +30,7 @@ from photomaker_core.nano.judge import load_judge
 from photomaker_core.nano.portrait_set import identity_number, scene_number
 from photomaker_core.nano.portraits import SIZE_PX, draw
 from photomaker_core.training import configuration as configuration_module
+from photomaker_core.training import loop_settings
 from photomaker_core.training.configuration import load_config, run
 from photomaker_core.training.consistency_stage import ConsistencyStage
 from photomaker_core.training.lora import LORA_FILE
@@ -70,7 +71,7 @@ def configuration(dataset: Path, tmp_path: Path) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load(SDXL_CONFIG.read_text())
     config["data"] |= {"folder": str(dataset), "side_px": SIDE_PX}
     config["inputs"] = {"base": str(TINY_BASE), "vision": str(tmp_path / "vision")}
-    config["loop"] |= {"steps": 2, "batch_size": 2, "warmup_steps": 1, "log_every": 1}
+    config["loop"] |= {"steps": 2, "batch_size": 2, "warmup_steps": 1, "log_every": 1, "sample_every": 0}
     return config
 
 
@@ -375,3 +376,67 @@ def test_masks_are_the_share_of_the_person(pictures: FolderPictures, dataset: Pa
     assert float(pictures.masks([Example(0, 0)], torch.ones(1, 1).bool()).mean()) == pytest.approx(
         drawn.mean(), abs=0.01
     )
+
+
+def test_snapshots_draw_and_samples_show_people_who_are_not_trained_on(dataset: Path, tmp_path: Path) -> None:
+    config = configuration(dataset, tmp_path)
+    (tmp_path / "held-out").mkdir()
+    (dataset / "person-2").rename(tmp_path / "held-out" / "person-2")
+    config["validation"] = {"folder": str(tmp_path / "held-out")}
+    config["learning_rate"] = 0.0
+    config["options"] |= {"id_learning_rate": 0.0, "base_dtype": "fp32", "sample_prompts": ["a person in a space suit"]}
+    every = {"sample_every": 1, "snapshot_every": 1, "validate_every": 1, "validation_batches": 2}
+    config["loop"] |= every | {"mixed_precision": "no"}
+    assert train(config, tmp_path) == 0
+    run_folder = tmp_path / "runs" / "sdxl-v1"
+    first, second = (run_folder / f"sample-00000{step}.png" for step in (1, 2))
+    assert first.read_bytes() == second.read_bytes(), "the same people, prompts and noise"
+    with Image.open(first) as sheet:
+        assert sheet.width > 3 * SIDE_PX
+        assert sheet.height > 4 * SIDE_PX
+    losses = [row.split(",")[1] for row in (run_folder / "validation.csv").read_text().splitlines()[1:]]
+    assert len(losses) == 2
+    assert losses[0] == losses[1], "the same pictures, timesteps and noise"
+    arguments = ["--base", str(TINY_BASE), "--steps", "2", "--out", str(tmp_path / "out")]
+    snapshots = sorted((run_folder / "snapshots").glob("*/*.safetensors"))
+    assert [path.parent.name for path in snapshots] == ["000001", "000002"]
+    request = ["--adapter", str(snapshots[0]), "--identity", str(NEWTON[0]), "--prompt", "a man img"]
+    assert cli.main(["generate", *request, *arguments]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"tensorboard": True}, "pip install 'photomaker-bot[train]'"),
+        ({"optimizer": "adamw8bit"}, "adamw8bit needs"),
+        ({"validate_every": 5}, "needs held-out pictures"),
+        ({"mixed_precision": "fp8"}, "must be one of no, bf16, fp16"),
+    ],
+)
+def test_what_this_machine_lacks_is_said_before_the_run_begins(
+    dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(loop_settings, "find_spec", lambda _: None)
+    config = configuration(dataset, tmp_path)
+    config["loop"] |= change
+    assert train(config, tmp_path) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "sdxl-v1").exists()
+
+
+def test_validation_of_what_is_trained_on_is_refused(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configuration(dataset, tmp_path)
+    assert train(config | {"validation": config["data"]}, tmp_path) == 2
+    assert "people who are not trained on" in capsys.readouterr().err
+    assert train(config | {"validation": {"folder": "nowhere"}}, tmp_path) == 2
+    assert "which does not exist" in capsys.readouterr().err
+    config["options"]["sample_prompts"] = ["a red hat"]
+    assert train(config, tmp_path) == 2
+    assert "options.sample_prompts cannot be used" in capsys.readouterr().err

@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path, every: dict[str,
     with pytest.raises(TrainingError):
         run_training(Matrix(bad=frozenset({5, 6})), replace(settings, most_skipped=1), tmp_path / "cut")
     content = (tmp_path / "cut" / "checkpoint.pt").read_bytes()
-    with pytest.raises(UnwrittenFileError, match="[Ff]ile too large") as caught, disk_for_files_of(50_000):
+    with pytest.raises(UnwrittenFileError, match=r"[Ff]ile too large") as caught, disk_for_files_of(50_000):
         run_training(Matrix(), settings, tmp_path / "cut")
     assert "goes on from the last checkpoint" in str(caught.value)
     assert (tmp_path / "cut" / "checkpoint.pt").read_bytes() == content

@@ -85,9 +85,8 @@ def main(work: Path, kills: int) -> None:
         os.waitpid(process, 0)
     os.waitpid(_started(work / "cut"), 0)
     whole, cut = _contents(work / "whole"), _contents(work / "cut")
-    print(
-        sorted(whole) == sorted(cut), "export/weights.pt" in whole, [name for name in whole if whole[name] != cut[name]]
-    )
+    differing = [name for name in whole if whole[name] != cut.get(name)]
+    print(sorted(whole) == sorted(cut), "export/weights.pt" in whole, differing)
 
 
 if __name__ == "__main__":
