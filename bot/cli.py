@@ -23,6 +23,7 @@ from bot.tools.log_redaction import hide_secrets, keep_content_out
 from bot.tools.stop_signals import Stopping, exit_on_signal
 from photomaker_core.cpu_threads import bound_spinning
 from photomaker_core.errors import UserError
+from photomaker_core.garbage_collection import imports_kept
 from photomaker_core.library_logging import quiet_libraries
 from storage import StorageError
 
@@ -95,7 +96,8 @@ def _run(options: argparse.Namespace) -> int:
     if settings.discord_token is None:
         raise ConfigError(MISSING_LOGIN)
     exit_on_signal()
-    quiet_libraries()
+    with imports_kept():
+        quiet_libraries()
     _log_to_stderr(settings.log_level)
     hide_secrets(settings)
     stopping = Stopping()
@@ -107,7 +109,8 @@ def _run(options: argparse.Namespace) -> int:
 async def _serve(
     make_bot: Callable[[Settings], PhotoMakerBot] | None, settings: Settings, token: str, stopping: Stopping
 ) -> None:
-    from bot.app import PhotoMakerBot
+    with imports_kept():
+        from bot.app import PhotoMakerBot
 
     async with (make_bot or PhotoMakerBot)(settings) as bot:
         stopping.drain_by(bot.drain)
@@ -136,8 +139,9 @@ def _reason(error: Exception) -> str:
 
 def _demo(options: argparse.Namespace) -> int:
     exit_on_signal()
-    quiet_libraries()
-    from bot.tools.demo import serve_demo
+    with imports_kept():
+        quiet_libraries()
+        from bot.tools.demo import serve_demo
 
     _log_to_stderr("ERROR")
     settings = load_settings(env_file=None, database_url=f"sqlite+aiosqlite:///{options.data / 'demo.db'}")
@@ -153,8 +157,9 @@ def _doctor(_options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"✗ configuration: {error}")
         return 1
-    quiet_libraries()
-    from bot.tools.doctor import examine
+    with imports_kept():
+        quiet_libraries()
+        from bot.tools.doctor import examine
 
     findings = asyncio.run(examine(settings))
     for finding in findings:
@@ -178,8 +183,9 @@ def _compile(_options: argparse.Namespace) -> int:
 
 
 def _commands(_options: argparse.Namespace) -> int:
-    quiet_libraries()
-    from bot.tools.command_reference import commands_page
+    with imports_kept():
+        quiet_libraries()
+        from bot.tools.command_reference import commands_page
 
     print(asyncio.run(commands_page()))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import logging
 import os
 import shutil
@@ -28,18 +29,21 @@ from tests.support.tiny_model import CPU, TINY_ADAPTER, TINY_BASE
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 
-from bot.app import PhotoMakerBot  # noqa: E402
-from photomaker_core.library_logging import quiet_libraries  # noqa: E402
-from photomaker_core.loading.adapter import load_adapter  # noqa: E402
-from photomaker_core.loading.base_model import load_base  # noqa: E402
-from photomaker_core.loading.photomaker import PhotoMaker  # noqa: E402
-from photomaker_core.models.nsfw_classifier import loaded_nsfw_classifier  # noqa: E402
-from photomaker_core.sampling.generation import Generation  # noqa: E402
-from photomaker_core.sampling.step_engine import StepEngine  # noqa: E402
-from storage import Database, IdentityStore, NewPhoto  # noqa: E402
-from tests.support.doubled_bot import DoubledBot  # noqa: E402
-from tests.support.gpu_faults import FaultySteps  # noqa: E402
-from tests.support.server import FICTION, Server, settings  # noqa: E402
+from photomaker_core.garbage_collection import imports_kept  # noqa: E402
+
+with imports_kept():
+    from bot.app import PhotoMakerBot
+    from photomaker_core.library_logging import quiet_libraries
+    from photomaker_core.loading.adapter import load_adapter
+    from photomaker_core.loading.base_model import load_base
+    from photomaker_core.loading.photomaker import PhotoMaker
+    from photomaker_core.models.nsfw_classifier import loaded_nsfw_classifier
+    from photomaker_core.sampling.generation import Generation
+    from photomaker_core.sampling.step_engine import StepEngine
+    from storage import Database, IdentityStore, NewPhoto
+    from tests.support.doubled_bot import DoubledBot
+    from tests.support.gpu_faults import FaultySteps
+    from tests.support.server import FICTION, Server, settings
 
 quiet_libraries()
 
@@ -91,10 +95,20 @@ def tiny_model() -> PhotoMaker:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The simulated Discord waits for the slowest machine, and expected errors are no failures."""
+    """The simulated Discord waits for the slowest machine, and expected errors are no failures.
+
+    What runs whole processes comes first: side by side, the many short tests then end together.
+    """
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
     for item in items:
         if "simcord_env" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.simcord(settle_timeout=60.0, check_errors=False))
+
+
+def pytest_collection_finish() -> None:
+    """What the libraries and the tests' modules hold is there to the end: no collection needs to look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

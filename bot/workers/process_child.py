@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Final
 
+from photomaker_core.garbage_collection import imports_kept
 from photomaker_core.library_logging import quiet_libraries
 
 ORPHANED: Final = 3
@@ -26,8 +27,9 @@ def main(arguments: Sequence[str]) -> None:
     os.set_inheritable(descriptor, False)
     faulthandler.enable()
     end_with(parent)
-    quiet_libraries()
-    from bot.workers.child_session import serve
+    with imports_kept():
+        quiet_libraries()
+        from bot.workers.child_session import serve
 
     serve(Connection(descriptor))
 

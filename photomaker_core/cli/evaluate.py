@@ -13,6 +13,7 @@ from photomaker_core.cli.model_options import add_model_options, face_embedder
 from photomaker_core.cli.option_types import check_counts, not_negative, output_folder, percent
 from photomaker_core.cli.speed_options import add_speed_levers
 from photomaker_core.errors import UserError
+from photomaker_core.garbage_collection import imports_kept
 from photomaker_core.library_logging import quiet_libraries
 from photomaker_core.memory.plans import PLANS_BY_NAME
 
@@ -103,13 +104,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Run the comparison, or the mixing study, and print its table."""
-    quiet_libraries()
-    from photomaker_core.evaluation.comparison import Comparison, compare
-    from photomaker_core.evaluation.evaluation_prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, load_prompts
-    from photomaker_core.evaluation.people import drawn_people, load_people
-    from photomaker_core.evaluation.result_tables import plot_trade, write_report
-    from photomaker_core.loading.photomaker import load_photomaker
-    from photomaker_core.sampling.generation import GenerationSettings
+    with imports_kept():
+        quiet_libraries()
+        from photomaker_core.evaluation.comparison import Comparison, compare
+        from photomaker_core.evaluation.evaluation_prompts import PHOTO_PROMPTS, PORTRAIT_PROMPTS, load_prompts
+        from photomaker_core.evaluation.people import drawn_people, load_people
+        from photomaker_core.evaluation.result_tables import plot_trade, write_report
+        from photomaker_core.loading.photomaker import load_photomaker
+        from photomaker_core.sampling.generation import GenerationSettings
 
     check_counts(options, "drawn", "pictures", "prompt_stride", "steps", "dreambooth_steps")
     if min(options.photos) < 1:

@@ -14,6 +14,7 @@ from photomaker_core.cli.model_options import add_model_options, face_embedder
 from photomaker_core.cli.option_types import check_counts, not_negative, output_folder, percent
 from photomaker_core.cli.speed_options import add_speed_levers
 from photomaker_core.errors import UserError
+from photomaker_core.garbage_collection import imports_kept
 from photomaker_core.library_logging import quiet_libraries
 from photomaker_core.presets.aspect_ratios import DEFAULT_ASPECT, aspect_named
 from photomaker_core.presets.styles import STYLES, style_named
@@ -84,11 +85,12 @@ def generate(options: argparse.Namespace) -> int:
 
     people = [[open_photo(path) for path in paths] for paths in options.identity]
     marking = _marking(options)
-    quiet_libraries()
-    from photomaker_core.loading.photomaker import load_photomaker
-    from photomaker_core.sampling.generation import GenerationSettings
-    from photomaker_core.sampling.regions import layout_named
-    from photomaker_core.sampling.step_engine import StepEngine
+    with imports_kept():
+        quiet_libraries()
+        from photomaker_core.loading.photomaker import load_photomaker
+        from photomaker_core.sampling.generation import GenerationSettings
+        from photomaker_core.sampling.regions import layout_named
+        from photomaker_core.sampling.step_engine import StepEngine
 
     text = _placed(options.prompt, len(people))
     regions = None if options.layout is None else layout_named(options.layout, len(people))

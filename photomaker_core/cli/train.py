@@ -9,6 +9,7 @@ from typing import Final
 
 from photomaker_core.cli.option_types import check_counts, not_negative, output_folder, read_photo
 from photomaker_core.errors import UserError
+from photomaker_core.garbage_collection import imports_kept
 from photomaker_core.library_logging import quiet_libraries
 from photomaker_core.nano.shipped_weights import NANO_BASE
 
@@ -32,8 +33,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Run or resume the training; returns the exit status."""
-    quiet_libraries()
-    from photomaker_core.training.configuration import load_config, run
+    with imports_kept():
+        quiet_libraries()
+        from photomaker_core.training.configuration import load_config, run
 
     if options.config == _DREAMBOOTH:
         return _dreambooth(options)

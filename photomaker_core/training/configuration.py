@@ -152,8 +152,13 @@ def _check_validation(config: TrainConfig) -> None:
 
 def _vae(config: TrainConfig, work: Path) -> Stage:
     pictures = DrawnPictures(config.portraits(work), PartialState().device)
-    face_weight = config.options.get("face_weight", 1.0)
-    return VaeStage(new_vae(config.loop.seed), pictures, config.learning_rate, face_weight=face_weight)
+    return VaeStage(
+        new_vae(config.loop.seed),
+        pictures,
+        config.learning_rate,
+        face_weight=config.options.get("face_weight", 1.0),
+        standardised_on=config.options.get("standardised_on", 256),
+    )
 
 
 def _text_to_image(config: TrainConfig, work: Path) -> Stage:

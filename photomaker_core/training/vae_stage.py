@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from random import Random
 
@@ -18,19 +19,27 @@ from photomaker_core.training.stage import Figures
 _KL_WEIGHT = 1e-6
 _EDGE_WEIGHT = 1.0
 _SQUARED_WEIGHT = 2.0
+_EXPORT_BATCH = 16
 
 
 class VaeStage:
     """L1 and L2 on pixels, L1 on their differences, with a light KL term.
 
-    ``face_weight`` says how much more all but the KL term count on faces.
+    ``face_weight`` says how much more all but the KL term count on faces. ``standardised_on`` is the number of
+    pictures whose latents the exported VAE gives mean and deviation of noise.
     """
 
     def __init__(
-        self, vae: AutoencoderKL, pictures: DrawnPictures, learning_rate: float, *, face_weight: float = 1.0
+        self,
+        vae: AutoencoderKL,
+        pictures: DrawnPictures,
+        learning_rate: float,
+        *,
+        face_weight: float = 1.0,
+        standardised_on: int = 256,
     ) -> None:
         self._vae, self._pictures, self._learning_rate = vae.to(pictures.device), pictures, learning_rate
-        self._face_weight = face_weight
+        self._face_weight, self._standardised_on = face_weight, standardised_on
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return [ParameterGroup(list(self._vae.parameters()), self._learning_rate)]
@@ -62,7 +71,10 @@ class VaeStage:
     def export(self, folder: Path) -> None:
         """Write the VAE, after giving each latent channel the mean 0 and the deviation 1, as diffusion wants them."""
         generator = torch.Generator().manual_seed(2)
-        latents = torch.cat([self._vae.encode(self._pixels(16, generator)[0]).latent_dist.mean for _ in range(16)])
+        batches = range(math.ceil(self._standardised_on / _EXPORT_BATCH))
+        latents = torch.cat(
+            [self._vae.encode(self._pixels(_EXPORT_BATCH, generator)[0]).latent_dist.mean for _ in batches]
+        )
         _standardise(self._vae, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
         self._vae.register_to_config(scaling_factor=1.0)
         self._vae.save_pretrained(folder)

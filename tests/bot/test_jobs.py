@@ -241,7 +241,7 @@ async def one_at_a_time(
 
 @pytest.mark.usefixtures("one_at_a_time")
 async def test_those_who_wait_are_told_how_the_queue_moves(server: Server, hold: threading.Event) -> None:
-    for work in ({}, {"steps": 100, "count": 4}, {}):
+    for work in ({}, {"steps": 50, "count": 4}, {}):
         last = await accepted(server, **work)
     assert "2 jobs before yours" in last.response.content  # type: ignore[attr-defined]
     before = len(server.env.http_requests)

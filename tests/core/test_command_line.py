@@ -66,11 +66,18 @@ def test_generate_draws_several_people_each_in_their_place(here: Path, capsys: p
     first, *others = NEWTON
     several = ["--identity", *map(str, others), "--seed", "7", "--prompt", "a man and a woman at the beach"]
     for layout in ("side-by-side", "right-of"):
-        assert generate("--layout", layout, "--out", layout, *several, photos=[first]) == 0
+        assert generate("--layout", layout, "--out", layout, "--steps", "4", *several, photos=[first]) == 0
     assert "inserted: a man img and a woman img at the beach" in capsys.readouterr().out
-    assert generate("--out", "found", *several, photos=[first]) == 0
+    assert generate("--out", "found", "--steps", "4", *several, photos=[first]) == 0
     assert len({Path(name, "7.png").read_bytes() for name in ("side-by-side", "right-of", "found")}) == 3
-    many = ["--identity", *[str(first)] * 60, "--prompt", f"a man img and a woman img {'in the sea ' * 80}"]
+    many = [
+        "--identity",
+        *[str(first)] * 60,
+        "--steps",
+        "1",
+        "--prompt",
+        f"a man img and a woman img {'in the sea ' * 80}",
+    ]
     assert generate(*many, photos=[first] * 60) == 0
     assert "find room beside these words; used: " in capsys.readouterr().out
 
@@ -121,6 +128,7 @@ def training(steps: int, checkpoint_every: int = 2) -> Path:
         "output": "vae",
         "data": {"identities": 2, "pictures": 5},
         "learning_rate": 1e-3,
+        "options": {"standardised_on": 16},
         "loop": {
             "steps": steps,
             "batch_size": 2,

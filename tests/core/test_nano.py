@@ -179,17 +179,17 @@ def nearest(colour: NDArray[np.float32], names: dict[str, tuple[int, int, int]])
 
 @pytest.mark.parametrize("background", ["yellow", "blue", "red"])
 def test_pictures_follow_the_background(nano: PhotoMaker, background: str) -> None:
-    pictures = drawn(nano, 3, f"a man img on a {background} background", range(4))
+    pictures = drawn(nano, 3, f"a man img on a {background} background", range(2))
     corners = np.concatenate([pictures[:, 4:20, 4:20], pictures[:, 4:20, -20:-4]], axis=2)
     named = {name: COLOURS[name] for name in ("yellow", "blue", "green", "red", "white", "black")}
-    assert [nearest(np.median(one, axis=(0, 1)), named) for one in corners].count(background) >= 3
+    assert [nearest(np.median(one, axis=(0, 1)), named) for one in corners].count(background) == 2
 
 
 def test_pictures_follow_the_hair_colour(nano: PhotoMaker) -> None:
     """The prompt's colour against that of the photos, which is brown."""
     hair = {}
     for colour in ("red", "black", "white"):
-        pictures = drawn(nano, 2, f"a woman img with {colour} hair on a grey background", range(4))
+        pictures = drawn(nano, 2, f"a woman img with {colour} hair on a grey background", range(2))
         hair[colour] = pictures[:, 24:60, 34:94].mean(axis=(0, 1, 2))
     redness = {colour: float(mean[0] - mean[2]) for colour, mean in hair.items()}
     assert redness["red"] > max(redness["black"], redness["white"]) + 50

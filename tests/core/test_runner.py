@@ -23,7 +23,7 @@ from photomaker_core.sampling.generation import Generation, GenerationSettings
 from photomaker_core.sampling.step_engine import StepEngine
 from photomaker_core.serving.runner import Cancelled, Event, Failed, Finished, ImageJob, Progress, Runner, Started
 
-WALKS = int(os.environ.get("RUNNER_WALKS", "10"))
+WALKS = int(os.environ.get("RUNNER_WALKS", "6"))
 PROMPTS = ("a man img", "a woman img by the sea")
 SCHEDULERS = ("euler", "euler_a", "dpmpp_2m", "ddim")
 ENDS = (Finished, Failed, Cancelled)

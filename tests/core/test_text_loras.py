@@ -82,7 +82,7 @@ def in_a_fresh_process(untouched: PhotoMaker, request: Request) -> np.ndarray:
     return picture
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=st.lists(st.lists(REQUEST, min_size=1, max_size=3), min_size=1, max_size=3))
 def test_a_picture_depends_on_no_predecessor_and_no_neighbour(
     model: PhotoMaker, untouched: PhotoMaker, rounds: list[list[Request]]

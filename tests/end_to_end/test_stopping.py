@@ -14,8 +14,11 @@ from tests.support.demo_page import address_of, demo_command, started
 TOKEN = "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("ignoring", [None, signal.SIGINT], ids=["in a terminal", "in the background"])
+@pytest.mark.parametrize(
+    ("number", "ignoring"),
+    [(signal.SIGTERM, None), (signal.SIGINT, signal.SIGINT)],
+    ids=["in a terminal", "in the background"],
+)
 def test_the_demo_closes_what_it_has_open(
     tmp_path: Path, number: signal.Signals, ignoring: signal.Signals | None
 ) -> None:

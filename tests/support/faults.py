@@ -23,17 +23,28 @@ def answer(status: int, code: int = 0) -> Fault:
     return Fault(f"{status}/{code}", BackendError(status, code, "a fault"))
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A fault that meets so many more requests of a method to a path that hold some words."""
+
+    method: str
+    path: str
+    words: str
+    fault: Fault
+    times: int
+
+
 class Faults:
     """The faults to come, each for the next request that fits."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[str, str, str, Fault]] = []
+        self._waiting: list[_Waiting] = []
         self._by_nonce: dict[tuple[str, str], Any] = {}
         self.met: list[str] = []
 
     def at(self, method: str, path: str, fault: Fault, *, saying: str = "", times: int = 1) -> None:
         """Let ``fault`` meet the next requests of a method to a path, an fnmatch pattern, that hold some words."""
-        self._waiting += [(method, path, saying, fault)] * times
+        self._waiting.append(_Waiting(method, path, saying, fault, times))
 
     def clear(self) -> None:
         self._waiting.clear()
@@ -60,9 +71,9 @@ class Faults:
         monkeypatch.setattr(router, "dispatch", faulty)
 
     def _next(self, method: str, path: str, content: str) -> Fault | None:
-        for place, (wanted, pattern, words, fault) in enumerate(self._waiting):
-            if wanted == method and fnmatch.fnmatch(path, pattern) and words in content:
-                del self._waiting[place]
-                self.met.append(fault.name)
-                return fault
+        for one in self._waiting:
+            if one.times and one.method == method and fnmatch.fnmatch(path, one.path) and one.words in content:
+                one.times -= 1
+                self.met.append(one.fault.name)
+                return one.fault
         return None
