@@ -374,12 +374,13 @@ def _samples(
         tokenise(TextEncoders.of(pipeline), prompts)
     except PromptError as error:
         raise UserError(f"options.sample_prompts cannot be used: {error}") from error
+    sheet = partial(SampleSheet, people=int(config.options.get("sample_people", 4)), prompts=prompts)
     shown = _of_held_out(config) if config.validation else config
     if "shards" in shown.data:
         # A stream goes on and on: it is opened anew, to show the same people again and take none from training.
-        return SampleSheet(partial(_shard_pictures, shown, work, pipeline.vae, Position(), workers=0), prompts=prompts)
+        return sheet(partial(_shard_pictures, shown, work, pipeline.vae, Position(), workers=0))
     kept = _pictures(shown, work, pipeline.vae) if config.validation else pictures
-    return SampleSheet(lambda: kept, prompts=prompts)
+    return sheet(lambda: kept)
 
 
 def _of_held_out(config: TrainConfig) -> TrainConfig:

@@ -97,7 +97,7 @@ def test_shards_and_folder_give_the_same_tensors(
     assert len(list((tmp_path / "latents").glob("*.npy"))) == 4
 
 
-def configuration(shards: Path, tmp_path: Path, steps: int) -> Path:
+def configuration(shards: Path, tmp_path: Path, steps: int, **loop: int) -> Path:
     torch.manual_seed(0)
     CLIPVisionModel(load_adapter(TINY_ADAPTER).id_encoder.vision_model.config).save_pretrained(tmp_path / "vision")
     config = {
@@ -106,12 +106,14 @@ def configuration(shards: Path, tmp_path: Path, steps: int) -> Path:
         "data": {"shards": str(shards), "side_px": 64, "workers": 0, "buffer": 4},
         "inputs": {"base": str(TINY_BASE), "vision": str(tmp_path / "vision")},
         "learning_rate": 1e-3,
-        "options": {"lora_rank": 4, "id_learning_rate": 1e-3, "snr_gamma": None},
+        "options": {"lora_rank": 4, "id_learning_rate": 1e-3, "snr_gamma": None, "sample_people": 1},
         "loop": {
             "steps": steps, "batch_size": 2, "warmup_steps": 1, "schedule": "constant_with_warmup",
-            "sample_every": 0, "checkpoint_every": 2, "ema_decay": 0.9,
+            "sample_every": 0, "checkpoint_every": 2, "ema_decay": 0.9, **loop,
         },
     }  # fmt: skip
+    if loop:
+        config["validation"] = {"shards": str(shards), "buffer": 1}
     path = tmp_path / f"{steps}.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
@@ -128,6 +130,19 @@ def test_a_training_from_shards_that_was_stopped_ends_like_one_that_was_not(shar
     )
     for name, value in first.items():
         torch.testing.assert_close(value, second[name], msg=name)
+
+
+def test_validation_takes_nothing_from_the_stream_of_training(shards: Path, tmp_path: Path) -> None:
+    every = {"sample_every": 2, "validate_every": 1, "validation_batches": 1}
+    for name, loop in (("plain", {}), ("validated", every)):
+        (tmp_path / name).mkdir()
+        path = configuration(shards, tmp_path / name, 2, **loop)
+        assert cli.main(["train", str(path), "--work", str(tmp_path / name)]) == 0
+    first, second = (
+        load_file(tmp_path / name / "run" / "export" / "photomaker-v1.safetensors") for name in ("plain", "validated")
+    )
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert (tmp_path / "validated" / "run" / "sample-000002.png").exists()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
