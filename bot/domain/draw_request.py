@@ -168,7 +168,7 @@ class DrawRequest:
             if version < _SEVERAL_LORAS and fields.get("lora") is not None:
                 fields["loras"] = ((fields["lora"], USUAL_WEIGHT),)
             return _reader().validate_python(fields)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise RequestFormatError(_UNREADABLE) from error
 
     def styled(self) -> tuple[str, str | None]:

@@ -21,8 +21,9 @@ def regions_of(request: DrawRequest) -> tuple[Regions | None, ...]:
     """
     if request.layout is None:
         return ()
-    people, by = len(request.identities), request.exchange % len(request.identities)
+    people = len(request.identities)
     regions: list[Regions | None] = [regions_of_layout(request.layout, people)] * request.count
+    by = request.exchange % people
     if request.layout == AUTOMATIC_LAYOUT and not _finds_places(request):
         kept = [KeptRegions(text, people) for text in request.kept_regions[: request.count]]
         regions = [*kept, *([equal_shares(people)] * (request.count - len(kept)))]

@@ -23,6 +23,7 @@ _PEOPLE: Final = tuple(
     for words in (USUAL_CLASS_WORDS, PERSON_WORDS)
 )
 _WEIGHTED: Final = r"\s*\(\s*{trigger}\s*(:\s*[\d.]+\s*\))"
+_GLUED: Final = re.compile(r"[./\\@-]\w")
 _IN_BRACKETS: Final = re.compile(r"""[(\[{"“‘']\s*(?::\s*[\d.]+\s*)?[)\]}"”’']""")
 
 
@@ -175,7 +176,7 @@ def _moved(parts: Sequence[str], trigger_word: str) -> PlacedTriggers:
         end = found[-1].end()
         text += f"{before[:end]} {trigger_word}"
         words.append(found[-1][0])
-        rest = f"{before[end:]}{rest}"
+        rest = _apart(f"{before[end:]}{rest}")
     return PlacedTriggers(f"{text}{rest}", tuple(words), trigger_inserted=False)
 
 
@@ -185,11 +186,10 @@ def _inserted(text: str, trigger_word: str, people: int) -> PlacedTriggers:
     singles = [[one for one in words if one[0].lower() not in SINGULARS] for words in found]
     chosen = next((words[:people] for words in singles if len(words) >= people), None)
     if chosen is not None:
-        ends = [0, *(one.end() for one in chosen)]
-        pieces = [f"{text[start:end]} {trigger_word}" for start, end in pairwise(ends)]
-        return PlacedTriggers(
-            "".join(pieces) + text[ends[-1] :], tuple(one[0] for one in chosen), trigger_inserted=True
-        )
+        ends = [0, *(one.end() for one in chosen), len(text)]
+        first, *others = (text[start:end] for start, end in pairwise(ends))
+        placed = f" {trigger_word}".join([first, *map(_apart, others)])
+        return PlacedTriggers(placed, tuple(one[0] for one in chosen), trigger_inserted=True)
     if any(singles):
         raise PromptError(
             "The prompt has a word for {found} of {people} people. Write one for each, followed by “{trigger}”, "
@@ -207,7 +207,12 @@ def _inserted(text: str, trigger_word: str, people: int) -> PlacedTriggers:
 
 def _behind(text: str, person: re.Match[str], trigger_word: str) -> TriggeredPrompt:
     end = person.end()
-    return TriggeredPrompt(f"{text[:end]} {trigger_word}{text[end:]}", person[0], trigger_inserted=True)
+    return TriggeredPrompt(f"{text[:end]} {trigger_word}{_apart(text[end:])}", person[0], trigger_inserted=True)
+
+
+def _apart(rest: str) -> str:
+    """What follows a trigger that is put in: in a man/woman it would be taken for a part of a path."""
+    return f" {rest}" if _GLUED.match(rest) else rest
 
 
 def _people(text: str) -> Sequence[re.Match[str]]:

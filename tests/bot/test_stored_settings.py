@@ -9,7 +9,10 @@ import pytest
 import simcord
 
 from bot.app import PhotoMakerBot
+from bot.domain.draw_request import DrawRequest, RequestFormatError
+from bot.domain.places import regions_of
 from bot.domain.stored_settings import usable_defaults, usable_request
+from photomaker_core.errors import SettingsError
 from photomaker_core.loading.photomaker import PhotoMaker
 from storage import Preferences, Rules
 from tests.support.draw_requests import LIMITS, WITH_TURBO, asked
@@ -65,6 +68,17 @@ def test_stored_numbers_become_finite(field: str, value: float) -> None:
         assert 0 <= one.guidance_scale <= 20
         assert 0 <= one.style_strength_ratio <= 100
         assert one.width == one.height == 1024
+
+
+@pytest.mark.parametrize("version", [float("inf"), float("nan"), "x", None, [], 99])
+def test_a_version_that_is_no_number_is_told(version: object) -> None:
+    with pytest.raises(RequestFormatError):
+        DrawRequest.from_json(asked().to_json() | {"version": version})
+
+
+def test_a_layout_without_people_is_told() -> None:
+    with pytest.raises(SettingsError, match="not for 0"):
+        regions_of(DrawRequest.from_json(asked().to_json() | {"layout": "automatic", "identities": []}))
 
 
 async def test_a_kept_quality_without_its_lora_still_draws_and_is_told(

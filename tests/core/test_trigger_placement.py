@@ -22,6 +22,9 @@ from photomaker_core.errors import PromptError
         ("IMG_1234.jpg of a man", "IMG_1234.jpg of a man img"),
         ("img2img of a man", "img2img of a man img"),
         ("by an artist: a man", "by an artist: a man img"),
+        ("a man/woman at sea", "a man img /woman at sea"),
+        ("a photo of me, a man@work", "a photo of me, a man img @work"),
+        ("a girl.png", "a girl img .png"),
     ],
 )
 def test_a_missing_trigger_goes_behind_the_class_word(prompt: str, expected: str) -> None:
@@ -85,6 +88,7 @@ def test_the_trigger_is_a_word_and_no_part_of_one() -> None:
         ("a man img and a woman img", "a man img and a woman img", ("man", "woman")),
         ("a man, IMG and a woman (img)", "a man img, and a woman img", ("man", "woman")),
         ("a (man:1.2) img by [woman] img", "a (man img:1.2) by [woman img]", ("man", "woman")),
+        ("a man/boss, 1 img and a woman img", "a man img /boss, 1 and a woman img", ("man", "woman")),
     ],
 )
 def test_each_trigger_goes_to_the_person_before_it(prompt: str, expected: str, words: tuple[str, ...]) -> None:
@@ -106,6 +110,7 @@ def test_each_trigger_goes_to_the_person_before_it(prompt: str, expected: str, w
         ("actors on a stage", "an actor img and an actor img, actors on a stage"),
         ("policewomen", "a policewoman img and a policewoman img, policewomen"),
         (" ", "a person img and a person img"),
+        ("a man/a woman-at-arms", "a man img /a woman img -at-arms"),
     ],
 )
 def test_missing_triggers_go_behind_the_words_for_one_person_each(prompt: str, expected: str) -> None:
