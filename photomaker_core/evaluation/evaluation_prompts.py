@@ -170,7 +170,7 @@ def load_prompts(path: Path) -> tuple[EvaluationPrompt, ...]:
         )
     except OSError as error:
         raise UserError(f"The prompts in {path} cannot be read: {error.strerror}.") from error
-    except (TypeError, yaml.YAMLError) as error:
+    except (TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} is no list of prompts: {error}") from error
     for prompt in prompts:
         if prompt.text.count(PERSON) != 1:

@@ -26,6 +26,8 @@ from photomaker_core.loading.weight_files import kind_of, read_weights
 _BUNDLE: Final = "bundle_emb."
 _BUNDLED_FOR: Final = ("clip_l", "clip_g")
 _MOST_VECTORS: Final = 72
+_COMPILED: Final = "_orig_mod."
+"""What torch.compile puts into the names of the module that it wraps."""
 _EXTRA: Final = (_BUNDLE, "__")
 _FORMS: Final = frozenset(("a LoRA", "a LoHa (LyCORIS)", "a LoKr (LyCORIS)", "a DoRA"))
 _WRAPPERS: Final = re.compile(r"^(?:module\.|base_model\.model\.|model\.(?=diffusion_model\.))+")
@@ -91,9 +93,15 @@ def read_lora(path: Path, name: str, text_widths: tuple[int, int], targets: Lora
     """
     file = read_weights(path, "LoRA file")
     tensors = file.tensors
-    weights = {key: value for key, value in tensors.items() if not key.startswith(_EXTRA)}
+    weights = {key.replace(_COMPILED, ""): value for key, value in tensors.items() if not key.startswith(_EXTRA)}
     words, notes = _bundled_words(tensors, text_widths)
     _check_kind(weights, name, sum(text_widths))
+    whole = next((value.dtype for value in weights.values() if value.ndim > 1 and not value.is_floating_point()), None)
+    if whole is not None:
+        raise ModelError(
+            f"The LoRA “{name}” holds weights of the type {str(whole).removeprefix('torch.')}, which is quantised for "
+            "another program or damaged. Use one in float16, bfloat16 or float32."
+        )
     broken = [key for key, value in weights.items() if not torch.isfinite(value.float()).all()]
     if broken:
         raise ModelError(

@@ -156,7 +156,14 @@ def _read_torch(path: Path, what: str) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping):
         raise ModelError(f"{path} is no {what}: it holds a {type(content).__name__}, not weights.")
-    return _flat(content)
+    found = _flat(content)
+    odd = next((one for one in found.values() if one.is_meta or one.is_quantized or one.layout != torch.strided), None)
+    if odd is not None:
+        raise ModelError(
+            f"{path} cannot be read as a {what}: its tensors are quantised, sparse or without values. "
+            "Use a file with plain weights in float16, bfloat16 or float32."
+        )
+    return found
 
 
 def _flat(content: Mapping[Any, Any], prefix: str = "") -> dict[str, Tensor]:

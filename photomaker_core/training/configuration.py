@@ -118,7 +118,7 @@ def load_config(path: Path) -> TrainConfig:
         return TrainConfig(**{**raw, "loop": LoopSettings(**raw["loop"])})
     except FileNotFoundError as error:
         raise UserError(f"There is no training configuration at {path}.") from error
-    except (TypeError, KeyError, yaml.YAMLError) as error:
+    except (TypeError, KeyError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} is not a valid training configuration: {error}") from error
 
 

@@ -106,6 +106,7 @@ def test_generate_turns_phone_photos_upright(here: Path) -> None:
         (["train", "dreambooth", "--photos", str(NEWTON[0]), "--learning-rate", "nan"], "no finite number"),
         (["train", "dreambooth", "--photos", str(NEWTON[0]), "--base", "some/base"], "some/base"),
         (["train", "."], "."),
+        (["train", str(NEWTON[0])], "is not a valid training configuration"),
         (["evaluate", "--out", str(NEWTON[0])], "is a file"),
         (["evaluate", "--style-strength", "20", "150"], "no percentage"),
         (["evaluate", "--drawn", "0"], "--drawn must be at least 1"),

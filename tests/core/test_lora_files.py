@@ -89,6 +89,7 @@ SPELLINGS = {
     "peft": dotted("base_model.model."),
     "peft, named": dotted("base_model.model.", ".lora_A.default.weight", ".lora_B.default.weight"),
     "peft in diffusers": dotted("unet.base_model.model."),
+    "compiled": dotted("unet._orig_mod."),
     "bare": dotted(""),
     "bare, kohya's parts": dotted("", ".lora_down.weight", ".lora_up.weight"),
     "kohya": kohya,
@@ -316,3 +317,27 @@ def test_a_torch_file_of_a_lora_is_read_by_its_content(model: PhotoMaker, tmp_pa
     model.add_style_lora("torch", tmp_path / "lora.safetensors")
     model.add_style_lora("safetensors", tmp_path / "lora.pt")
     assert torch.equal(drawn(model, "torch"), drawn(model, "safetensors"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda value: (value * 100).to(torch.int8),
+        lambda value: value > 0,
+        lambda value: value.to_sparse(),
+        lambda value: value.to("meta"),
+    ],
+    ids=["int8", "bool", "sparse", "meta"],
+)
+def test_weights_that_are_no_plain_numbers_are_told(
+    model: PhotoMaker, tmp_path: Path, spoil: Callable[[Tensor], Tensor]
+) -> None:
+    spelt = dotted("unet.")
+    weights = {
+        key: spoil(value)
+        for name, pair in attention_lora(model).items()
+        for key, value in zip(spelt(model, name), pair, strict=True)
+    }
+    torch.save(weights, tmp_path / "odd.bin")
+    with pytest.raises(ModelError, match="quantised"):
+        model.add_style_lora("odd", tmp_path / "odd.bin")
