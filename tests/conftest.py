@@ -94,6 +94,11 @@ def tiny_model() -> PhotoMaker:
     return PhotoMaker(load_base(str(TINY_BASE), CPU), load_adapter(TINY_ADAPTER))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait, for the disk, for another process or for the clock."""
+    return 1 + (os.cpu_count() or 1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The simulated Discord waits for the slowest machine, and expected errors are no failures.
 

@@ -44,14 +44,6 @@ def check_counts(options: argparse.Namespace, *names: str) -> None:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; {getattr(options, name)} is not.")
 
 
-def read_photo(path: Path) -> bytes:
-    """The content of a photo; raises :class:`UserError` where it cannot be read."""
-    try:
-        return path.expanduser().read_bytes()
-    except OSError as error:
-        raise UserError(f"The photo {path} cannot be read: {error.strerror}.") from error
-
-
 def output_folder(path: Path) -> Path:
     """Make a folder to write to; raises :class:`UserError` where that cannot be, before hours of work are lost."""
     path = path.expanduser()

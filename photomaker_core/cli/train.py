@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from photomaker_core.cli.option_types import check_counts, not_negative, output_folder, read_photo
+from photomaker_core.cli.option_types import check_counts, not_negative, output_folder
 from photomaker_core.errors import UserError
 from photomaker_core.garbage_collection import imports_kept
 from photomaker_core.library_logging import quiet_libraries
@@ -45,7 +45,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _dreambooth(options: argparse.Namespace) -> int:
-    from photomaker_core.images.photo_decoding import load_photo, normalise_photo
+    from photomaker_core.images.photo_decoding import load_photo, normalise_photo, read_photo
     from photomaker_core.training.dreambooth import IDENTIFIER, LORA_RANK, DreamBooth, personalise
 
     if not options.photos:

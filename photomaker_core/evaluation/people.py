@@ -13,7 +13,7 @@ from PIL import Image
 
 from photomaker_core.conditioning.person_words import CLASS_WORDS
 from photomaker_core.errors import UserError
-from photomaker_core.images.photo_decoding import load_photo, normalise_photo
+from photomaker_core.images.photo_decoding import load_photo, normalise_photo, read_photo
 from photomaker_core.nano.portrait_set import FIRST_HELD_OUT_IDENTITY, identity_number
 from photomaker_core.nano.portraits import draw
 from photomaker_core.nano.scenes import Companion, Identity, reference_scene
@@ -89,7 +89,7 @@ def _load_person(folder: Path) -> Person:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PHOTO_SUFFIXES)
     if not paths:
         raise UserError(f"There are no photos in {folder}.")
-    photos = tuple(load_photo(normalise_photo(path.read_bytes(), path.name)) for path in paths)
+    photos = tuple(load_photo(normalise_photo(read_photo(path), path.name)) for path in paths)
     return Person(re.sub(r"[^\w-]+", "-", name), class_word, photos)
 
 

@@ -68,12 +68,20 @@ def open_photo(path: str | Path) -> Image.Image:
 
     Raises :class:`PhotoError` where the file cannot be read or is no usable photo.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
+    return decode_photo(read_photo(path), path.name)
+
+
+def read_photo(path: Path) -> bytes:
+    """The content of a photo file, or of a larger one no more than what :func:`decode_photo` refuses it by.
+
+    Raises :class:`PhotoError` where it cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        with path.expanduser().open("rb") as file:
+            return file.read(MAX_UPLOAD_BYTES + 1)
     except OSError as error:
         raise PhotoError("The photo {path} cannot be read: {reason}.", path=path, reason=error.strerror) from error
-    return decode_photo(content, path.name)
 
 
 def load_photo(content: bytes) -> Image.Image:

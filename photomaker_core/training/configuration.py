@@ -115,6 +115,8 @@ def load_config(path: Path) -> TrainConfig:
     """Read a YAML configuration; a wrong or missing key is a :class:`UserError` that names it."""
     try:
         raw = yaml.safe_load(path.read_text())
+        if not isinstance(raw, dict):
+            raise UserError(f"{path} is not a valid training configuration: it holds no keys.")
         return TrainConfig(**{**raw, "loop": LoopSettings(**raw["loop"])})
     except FileNotFoundError as error:
         raise UserError(f"There is no training configuration at {path}.") from error

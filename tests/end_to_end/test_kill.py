@@ -141,7 +141,7 @@ def check_jobs(double: DiscordDouble, crowd: Crowd, folder: Path) -> None:
         if state == "cancelled":
             cancelled += 1
             assert shown == [], f"job {job_id} was cancelled and is shown"
-            assert said[-1:] == ["Cancelled."] or _posted(double, job_id), f"job {job_id}: nobody was told"
+            assert said[-1:] == ["Cancelled."] or _posted(double, job_id), f"job {job_id}: nobody was told: {said}"
             continue
         assert state == "delivered", f"job {job_id} is {state}"
         assert len(shown) == 1, f"job {job_id} is shown {len(shown)} times"
