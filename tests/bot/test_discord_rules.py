@@ -129,7 +129,7 @@ LONG_PROMPT += "w" * (MAX_PROMPT_CHARACTERS - len(LONG_PROMPT))
 LONG_NEGATIVE = "_" * MAX_PROMPT_CHARACTERS
 
 
-@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("locale", ["de", "zh-CN"])
 @pytest.mark.timeout(600)
 async def test_the_longest_prompts_and_names_fit_everywhere(server: Server, locale: str) -> None:
     server.locales[server.ada.id] = locale
