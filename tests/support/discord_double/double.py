@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,6 +47,7 @@ class DiscordDouble:
         self.requests: list[discord_rules.Request] = []
         self.unknown: list[str] = []
         """Requests of the bot's for which the double has no route."""
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._routes = Routes(self.world)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
         self.url = ""
@@ -171,7 +174,7 @@ class DiscordDouble:
     def _handler(self, template: str, work: Callable[..., Any]) -> Callable[[web.Request], Any]:
         takes = inspect.signature(work).parameters
 
-        async def handle(request: web.Request) -> web.StreamResponse:
+        async def carried_out(request: web.Request) -> tuple[Fault | None, web.Response | None]:
             body, files = await _content(request)
             path, parts = request.path.removeprefix(_API), dict(request.match_info)
             sizes = tuple((name, len(content)) for name, content in files.values())
@@ -179,13 +182,21 @@ class DiscordDouble:
             self._note_answer(parts)
             fault = self.faults.next(request.method, path, json.dumps(body, ensure_ascii=False))
             if fault is not None and not fault.late:
-                return await self.faults.strike(request, fault, None)
+                return fault, None
             verdict = self.limits.take(request.method, template, parts)
             if verdict.retry_after_s is not None:
-                return _too_many(verdict.headers, verdict.retry_after_s, is_global=verdict.is_global)
+                return None, _too_many(verdict.headers, verdict.retry_after_s, is_global=verdict.is_global)
             given = {"parts": parts, "body": body, "files": files, "query": dict(request.query)}
-            usual = self._answer(request, work, {name: given[name] for name in takes}, verdict.headers)
-            return usual if fault is None else await self.faults.strike(request, fault, usual)
+            return fault, self._answer(request, work, {name: given[name] for name in takes}, verdict.headers)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            # Reading files takes turns of the loop: what a killed bot sent must not overtake what the next one says.
+            async with self._turns[request.path]:
+                fault, usual = await carried_out(request)
+            if fault is not None:
+                return await self.faults.strike(request, fault, usual)
+            assert usual is not None
+            return usual
 
         return handle
 
