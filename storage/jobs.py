@@ -177,10 +177,11 @@ class JobStore:
                 for job, thumbnail, is_spoiler in await session.execute(query)
             ]
 
-    async def counts(self) -> dict[str, int]:
-        """The number of jobs in each state."""
+    async def counts(self, guild_id: int) -> dict[str, int]:
+        """The number of a server's jobs in each state."""
+        query = select(Job.state, func.count()).where(Job.guild_id == guild_id).group_by(Job.state)
         async with self._database.reading() as session:
-            return dict((await session.execute(select(Job.state, func.count()).group_by(Job.state))).tuples().all())
+            return dict((await session.execute(query)).tuples().all())
 
     async def source(self, job_id: int) -> bytes | None:
         """The picture that a job starts from."""

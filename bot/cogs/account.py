@@ -18,7 +18,8 @@ from bot.services.drawing import DrawingService
 from bot.services.jobs import JobService
 from bot.services.untold_ends import tell_untold_ends
 from bot.views.history_page import HistoryPage
-from storage import JobStore, NotFoundError, OpenJobStore, Preferences, PreferenceStore, QueuedJob
+from photomaker_core.errors import UserError
+from storage import JobStore, OpenJobStore, Preferences, PreferenceStore, QueuedJob, StorageError
 
 _SHOWN_JOBS: Final = 10
 
@@ -83,7 +84,7 @@ class AccountCommands(commands.Cog):
         if preferences.identity_id is not None:
             try:
                 person = shown((await self._drawing.person(interaction, None)).name)
-            except NotFoundError as error:
+            except (UserError, StorageError) as error:
                 person = sentence_of(error)
         defaults = await self._drawing.defaults(interaction)
         most = gettext(

@@ -175,12 +175,14 @@ class AdminCommands(commands.GroupCog, group_name="admin", group_description="Ru
     async def resume(self, interaction: discord.Interaction) -> None:
         await self._change(interaction, lambda rules: replace(rules, is_paused=False))
 
-    @app_commands.command(description="How many jobs there were, and how fast it goes")
+    @app_commands.command(description="How many jobs of this server are stored, and how fast it goes")
     async def stats(self, interaction: discord.Interaction) -> None:
-        counts = await self._job_store.counts()
+        counts = await self._job_store.counts(_server_of(interaction))
         step_s = self._jobs.throughput.expected_s(1)
-        lines = [f"{gettext(state)}: {counts[state]}" for state in sorted(counts)] or [gettext("No jobs yet.")]
-        lines.append(gettext("open now: {number}", number=self._jobs.open_count))
+        lines = [gettext("No jobs yet.")]
+        if counts:
+            lines = [gettext("Jobs of this server that are stored, by their state:")]
+            lines += [f"{gettext(state)}: {counts[state]}" for state in sorted(counts)]
         if step_s is not None:
             lines.append(gettext("pace: {pace:.1f} steps a second", pace=1 / step_s))
         await interaction.response.send_message("\n".join(lines), ephemeral=True)

@@ -8,7 +8,7 @@ import simcord
 
 from bot.services.admission import blocked_word
 from storage import Rules, ServerStore
-from tests.support.server import Server, drawn
+from tests.support.server import FICTION, Server, drawn, upload
 
 
 async def imagine(server: Server, prompt: str = "a man img") -> simcord.ResponseMessage:
@@ -140,3 +140,20 @@ async def test_who_does_not_manage_the_server_is_refused_even_where_discord_show
     refused = await server.command(server.ada, "admin pause")
     assert refused.content == "You may not use this command here."
     assert not (await ServerStore(server.bot.database).rules(server.env.guild.id)).is_paused
+
+
+async def test_a_servers_statistics_count_its_own_jobs_only(server: Server, chief: simcord.MemberActor) -> None:
+    await server.add(server.ada, "newton")
+    await server.ada.user.slash("imagine", prompt="a man img")
+    elsewhere = server.env.create_guild("Elsewhere")
+    stranger = elsewhere.add_member(server.env.create_user("eve"))
+    channel = elsewhere.create_text_channel("pictures")
+    await stranger.slash(channel, "identity add", name="newton", consent=FICTION, photo1=upload())
+    await stranger.slash(channel, "imagine", prompt="a man img")
+    await server.quiet()
+    told = (await server.command(chief, "admin stats")).content
+    assert told.startswith("No jobs yet.")
+    assert "delivered" not in told
+    await imagine(server)
+    told = (await server.command(chief, "admin stats")).content
+    assert told.startswith("Jobs of this server that are stored, by their state:\ndelivered: 1")

@@ -84,10 +84,14 @@ async def test_people_who_are_there_already_are_locked_until_it_is_taken_back(se
     await server.add(server.ada, "myself", newton(3))
     await server.add(server.bob, "drawn")
     drawn = await server.command(server.bob, "imagine", prompt="a man img", identity="isaac")
+    await server.command(server.bob, "identity default", name="isaac")
     assert "1 person of another member shows your face and cannot be drawn any more." in await registered(server)
     assert "1 person of another member" in (await server.command(server.ada, "privacy show")).content
     refused = await server.command(server.bob, "imagine", prompt="a man img", identity="isaac")
     assert refused.content.startswith(LOCKED)
+    preferred = await server.command(server.bob, "settings")
+    assert f"Person: {LOCKED}" in preferred.content
+    assert "Quality: " in preferred.content
     again = await click(server, server.bob, drawn, "Again")
     assert again.response is not None
     assert again.response.content.startswith(LOCKED)

@@ -223,7 +223,7 @@ async def test_every_way_to_a_picture_is_closed_before_the_queue(server: Server)
     assert REFUSAL in await submit(server, form, {"name": "it", "prompt": "a n.a.k.e.d girl img"})
     form = await server.ada.click(shown, label="Change")
     assert REFUSAL in await submit(server, form, {"prompt": "a naked girl img", "negative": "", "seed": ""})
-    assert await server.bot.job_store.counts() == {"delivered": 1}
+    assert await server.bot.job_store.counts(server.env.guild.id) == {"delivered": 1}
 
 
 async def test_what_an_earlier_version_kept_is_drawn_no_more(
