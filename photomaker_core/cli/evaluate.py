@@ -81,6 +81,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--people-each", type=int, choices=(2, 3), default=2, help="how many people --together shows (default: 2)"
     )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar="RESULTS",
+        help="instead: the paired test between two results.json of the same people, prompts and seeds",
+    )
     parser.add_argument("--dreambooth-steps", type=int, default=400, metavar="N")
     parser.add_argument(
         "--dreambooth-prior", type=int, default=50, metavar="N", help="pictures of its prior (default: 50)"
@@ -103,7 +110,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Run the comparison, or the mixing study, and print its table."""
+    """Run the comparison, or a study instead of it, and print its table."""
+    if options.compare:
+        from photomaker_core.evaluation.paired_results import difference_table, paired_differences
+
+        print(difference_table(paired_differences(*options.compare)))
+        return 0
     with imports_kept():
         quiet_libraries()
         from photomaker_core.evaluation.comparison import Comparison, compare

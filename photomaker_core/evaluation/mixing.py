@@ -15,7 +15,7 @@ from tqdm import tqdm
 from photomaker_core.conditioning.identity_mixing import blend_stacks
 from photomaker_core.errors import UserError
 from photomaker_core.evaluation.evaluation_prompts import EvaluationPrompt
-from photomaker_core.evaluation.measures import ranks_among
+from photomaker_core.evaluation.measures import ranks_among, wilson_interval
 from photomaker_core.evaluation.methods import PromptSpec, drawer
 from photomaker_core.evaluation.networks import MetricNetworks, known_faces
 from photomaker_core.evaluation.people import Person
@@ -103,10 +103,15 @@ def mixing_table(results: Sequence[MixResult]) -> str:
     ]
     rows = [
         f"| {one.balance} %{', drawn by the generator' * one.is_bound} | {one.pictures} | "
-        f"{100 * one.both_in_top:.0f} % | {one.first:.2f} | {one.second:.2f} |"
+        f"{_rate(one)} | {one.first:.2f} | {one.second:.2f} |"
         for one in results
     ]
     return "\n".join([*head, *rows])
+
+
+def _rate(result: MixResult) -> str:
+    low, high = wilson_interval(round(result.both_in_top * result.pictures), result.pictures)
+    return f"{100 * result.both_in_top:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
 
 
 def _pairs(people: Sequence[Person], count: int) -> list[tuple[int, int]]:

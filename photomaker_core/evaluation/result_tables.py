@@ -27,6 +27,7 @@ def write_report(results: Sequence[MethodResult], people: Sequence[Person], fold
             "scores": {name: None if math.isnan(value) else value for name, value in result.scores.items()},
             "intervals": {name: [100 * end for end in wilson_interval(*rate)] for name, rate in result.rates.items()},
             "identified": result.identified,
+            "asked": [[people[one.person].name, one.wish.prompt.text, one.wish.seed] for one in result.drawn],
             "attributes": {
                 name: {"right": right, "asked": asked} for name, (right, asked) in result.by_attribute.items()
             },

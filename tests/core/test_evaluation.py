@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from photomaker_core.evaluation.measures import (
 from photomaker_core.evaluation.methods import Drawer, DrawnMethod, PhotoMakerMethod, PromptSpec, TextOnlyMethod
 from photomaker_core.evaluation.mixing import mixing_study, mixing_table
 from photomaker_core.evaluation.networks import MetricNetworks
+from photomaker_core.evaluation.paired_results import _difference
 from photomaker_core.evaluation.people import Person, drawn_blends, drawn_people, load_people
 from photomaker_core.evaluation.result_tables import write_report
 from photomaker_core.loading.photomaker import PhotoMaker
@@ -118,6 +120,32 @@ def test_scores_tell_the_faithful_from_the_indifferent(tmp_path: Path) -> None:
         assert sheet.getpixel((5, 5)) == COLOURS["red"]
 
 
+def test_two_runs_are_compared_picture_by_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people = coloured_people()
+    for name, is_faithful, first_seed in (("a", False, 0), ("b", True, 0), ("c", True, 9)):
+        comparison = Comparison(people, PROMPTS, 4, MetricNetworks(face=colours), first_seed)
+        write_report(compare(comparison, [partial(Copyist, name, is_faithful=is_faithful)]), people, tmp_path / name)
+    a, b, c = (str(tmp_path / name / "results.json") for name in "abc")
+    assert cli.main(["evaluate", "--compare", a, b]) == 0
+    assert "| b against a | 24 | +66.7 (" in capsys.readouterr().out
+    assert cli.main(["evaluate", "--compare", b, a]) == 0
+    assert "| a against b | 24 | -66.7 (" in capsys.readouterr().out
+    (tmp_path / "none.json").write_text("{}")
+    mistakes = ((a, c, "other people, prompts"), (a, a, "two methods"), (a, "none", "cannot be read"))
+    for one, other, sentence in (*mistakes, (a, str(tmp_path / "none.json"), "Evaluate anew")):
+        assert cli.main(["evaluate", "--compare", one, other]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_a_paired_difference_turns_round_with_its_runs(outcomes: list[tuple[bool, bool]]) -> None:
+    before, after = [first for first, _ in outcomes], [second for _, second in outcomes]
+    one, other = _difference("a", "b", before, after), _difference("b", "a", after, before)
+    assert -1 <= one.low <= one.difference <= one.high <= 1
+    turned = (-other.difference, -other.high, -other.low, other.p)
+    assert np.allclose((one.difference, one.low, one.high, one.p), turned)
+
+
 def test_fid_is_measured_of_many_pictures_beside_that_of_real_ones() -> None:
     people = [Person(name, "man", (plain(name),) * (LEAST_FID_PICTURES // 2)) for name in list(COLOURS)[:2]]
     comparison = Comparison(people, PROMPTS[:1], LEAST_FID_PICTURES // 2, MetricNetworks(inception=colours))
@@ -190,14 +218,14 @@ def test_mixing_says_whom_the_pictures_show(tiny_model: PhotoMaker) -> None:
     results = mixing_study(tiny_model, settings, coloured_people(), PROMPTS, NETWORKS, pairs=2, balances=(0, 100))
     assert [(one.balance, one.pictures) for one in results] == [(0, 4), (100, 4)]
     assert all(one.both_in_top == 1 for one in results), "of three people all are in the top three"
-    assert "| 100 % | 4 | 100 %" in mixing_table(results)
+    assert "| 100 % | 4 | 100 % (51–100) |" in mixing_table(results)
     *_, bound = mixing_study(
         tiny_model, settings, coloured_people(), PROMPTS, NETWORKS, pairs=1, balances=(),
         blender=lambda first, _second: [coloured_people()[first].photos[0]],
     )  # fmt: skip
     assert bound.is_bound
     assert bound.first > bound.second
-    assert "| 50 %, drawn by the generator | 1 | 100 % |" in mixing_table([bound])
+    assert "| 50 %, drawn by the generator | 1 | 100 % (21–100) |" in mixing_table([bound])
     with pytest.raises(UserError, match="same class word"):
         mixing_study(tiny_model, settings, coloured_people()[:1], PROMPTS, NETWORKS, pairs=1)
     with pytest.raises(UserError, match="face network"):
