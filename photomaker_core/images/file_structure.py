@@ -1,7 +1,7 @@
 """Reads just enough of a picture file's structure to judge it before a decoder does.
 
-The passes that a JPEG asks for, a PNG without the chunks that draw nothing, and the kind of a HEIF file. Called by
-:mod:`~photomaker_core.images.photo_decoding`.
+The passes that a JPEG asks for, a PNG without the chunks that draw nothing, and the kind of a file. Called by
+:mod:`~photomaker_core.images.picture_reading`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,27 @@ _SEGMENT: Final = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = 0xD9
 _HARMLESS_SCANS: Final = 32
+_SIGNATURES: Final = (b"\xff\xd8\xff", _PNG_SIGNATURE, b"GIF8", b"II*\0", b"MM\0*")
 
 
 def is_heic(content: bytes) -> bool:
     """Tell whether the file is a HEIF container with HEVC pictures (not AVIF, which shares the container)."""
+    brands = _heif_brands(content)
+    return bool(brands & _HEIC_BRANDS) and not brands & _AVIF_BRANDS
+
+
+def has_known_signature(content: bytes) -> bool:
+    """Tell whether the file begins as pictures do that can be read, however it goes on."""
+    is_webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+    return is_webp or content.startswith(_SIGNATURES) or bool(_heif_brands(content) & _AVIF_BRANDS)
+
+
+def _heif_brands(content: bytes) -> set[bytes]:
     if content[4:8] != b"ftyp":
-        return False
+        return set()
     length = int.from_bytes(content[:4], "big")
     box = content[8 : max(12, min(length, 256))]
-    brands = {box[place : place + 4] for place in (0, *range(8, len(box), 4))}
-    return bool(brands & _HEIC_BRANDS) and not brands & _AVIF_BRANDS
+    return {box[place : place + 4] for place in (0, *range(8, len(box), 4))}
 
 
 def jpeg_scans(content: bytes) -> int:

@@ -20,6 +20,8 @@ from photomaker_core.images.picture_reading import Fault, UnreadablePictureError
 MAX_UPLOAD_BYTES: Final = 10 * 1024 * 1024
 MAX_STORED_SIDE_PX: Final = 1024
 MIN_SIDE_PX: Final = 64
+_LEAST_DIFFERENCE: Final = 8
+"""Levels of 255 between the darkest and the lightest of a picture that shows something, be it in the dark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ def decode_photo(content: bytes, name: str = "This photo") -> Image.Image:
     except UnreadablePictureError as error:
         raise _sentence(error, name) from error
     picture.thumbnail((MAX_STORED_SIDE_PX, MAX_STORED_SIDE_PX), Image.Resampling.LANCZOS)
+    if all(high - low < _LEAST_DIFFERENCE for low, high in _channel_ranges(picture)):
+        raise _sentence(UnreadablePictureError(Fault.SHOWS_NOTHING), name)
     return picture
 
 
@@ -109,6 +113,11 @@ def _check_sides(size: tuple[int, int], name: str) -> None:
         raise PhotoError(
             "{name} is too long and narrow ({width} x {height} pixels). Please crop it to the person.", **values
         )
+
+
+def _channel_ranges(picture: Image.Image) -> list[tuple[int, int]]:
+    """The least and the greatest number of each channel."""
+    return [channel.getextrema() for channel in picture.split()]  # type: ignore[misc]
 
 
 def _sentence(error: UnreadablePictureError, name: str) -> PhotoError:

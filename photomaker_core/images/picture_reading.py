@@ -9,7 +9,6 @@ process starts in a tenth of a second.
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,13 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from photomaker_core.images.file_structure import drawing_chunks, is_heic, jpeg_scans
+from photomaker_core.images.file_structure import (
+    drawing_chunks,
+    has_known_signature,
+    is_heic,
+    jpeg_scans,
+)
+from photomaker_core.images.orientation import DAMAGE_ERRORS, orientation_of
 from photomaker_core.images.sample_levels import eight_bit_grey, has_wide_levels
 
 _MAX_PIXELS: Final = 64_000_000
@@ -49,7 +54,6 @@ _PLUGINS: Final = (
 )
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _STRIP_PIXELS: Final = 2**21
-_ORIENTATION: Final = 0x0112
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -101,12 +105,12 @@ def read_picture(
         # Pillow warns of metadata that is odd; none of it is used.
         warnings.simplefilter("ignore")
         drawn, png_profile = drawing_chunks(content)
-        with _faults_named():
+        with _faults_named(content):
             picture = _opened(drawn)
             turn = _upright_turn(picture)
         if check_size is not None:
             check_size(picture.size[::-1] if turn in _ON_THEIR_SIDE else picture.size)
-        with _faults_named():
+        with _faults_named(content):
             profile = png_profile or picture.info.get("icc_profile")
             if about_px is not None:
                 picture.draft(None, (2 * about_px, 2 * about_px))
@@ -118,32 +122,18 @@ def read_picture(
     return upright
 
 
-_DAMAGE_ERRORS: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    struct.error,
-    AttributeError,
-    RuntimeError,
-)
-"""Errors of Pillow's decoders for files that break their rules."""
-
-
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def _faults_named(content: bytes) -> Iterator[None]:
     try:
         yield
     except Image.DecompressionBombError as error:
         raise UnreadablePictureError(Fault.TOO_MANY_PIXELS, _MAX_PIXELS) from error
     except UnidentifiedImageError as error:
-        raise UnreadablePictureError(Fault.NO_PICTURE) from error
+        fault = Fault.DAMAGED if has_known_signature(content) else Fault.NO_PICTURE
+        raise UnreadablePictureError(fault) from error
     except MemoryError as error:
         raise UnreadablePictureError(Fault.TOO_MUCH_MEMORY) from error
-    except _DAMAGE_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         raise UnreadablePictureError(Fault.DAMAGED) from error
 
 
@@ -163,20 +153,15 @@ def _opened(content: bytes) -> Image.Image:
 
 def _upright_turn(picture: Image.Image) -> Image.Transpose | None:
     """The transposition that turns an opened picture upright; ``None`` for one that is. Ask before it is loaded."""
-    return _TURNS.get(_orientation(picture))
-
-
-def _orientation(picture: Image.Image) -> int:
-    """The one number of the EXIF data that is used; damage anywhere in it means upright."""
+    turn = _TURNS.get(orientation_of(picture))
     try:
         exif = picture.getexif()
-        orientation = exif.get(_ORIENTATION, 1)
         # A TIFF turns itself by its tags while it loads, and fails with those that are damaged.
         for tag in list(exif):
             del exif[tag]
-    except _DAMAGE_ERRORS:
-        return 1
-    return orientation if isinstance(orientation, int) else 1
+    except DAMAGE_ERRORS:
+        return turn
+    return turn
 
 
 def _shrunk(picture: Image.Image, about_px: int | None) -> Image.Image:

@@ -85,6 +85,64 @@ def test_every_orientation_is_turned_upright_in_every_form(turn: int) -> None:
     assert off_by(encoded(lying, "TIFF", exif=tagged), picture()) < 12
 
 
+def orientation_entry(kind: int, count: int, value: bytes, rest: bytes = b"") -> bytes:
+    """EXIF data of nothing but an orientation in some form; ``rest`` begins at 26."""
+    entry = struct.pack("<HHHI", 1, 0x0112, kind, count) + value.ljust(4, b"\0")
+    return b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4) + rest
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        orientation_entry(1, 1, b"\6"),
+        orientation_entry(2, 2, b"6"),
+        orientation_entry(3, 2, struct.pack("<HH", 6, 6)),
+        orientation_entry(4, 1, struct.pack("<I", 6)),
+        orientation_entry(5, 1, struct.pack("<I", 26), struct.pack("<II", 6, 1)),
+        orientation_entry(9, 1, struct.pack("<i", 6)),
+        orientation_entry(11, 1, struct.pack("<f", 6)),
+    ],
+    ids=["byte", "text", "two numbers", "long", "fraction", "signed", "real"],
+)
+def test_an_orientation_counts_in_whatever_form_it_is_written(block: bytes) -> None:
+    lying = picture().rotate(90, expand=True)
+    for form in ("JPEG", "PNG", "WEBP"):
+        assert off_by(encoded(lying, form, exif=block), picture()) < 12, form
+
+
+def test_an_orientation_in_a_second_segment_counts() -> None:
+    second = orientation_entry(3, 1, struct.pack("<H", 6))
+    content = encoded(picture().rotate(90, expand=True), exif=orientation_entry(3, 1, struct.pack("<H", 0)))
+    end = content.index(b"\xff\xe1") + 2
+    end += int.from_bytes(content[end : end + 2], "big")
+    whole = content[:end] + b"\xff\xe1" + struct.pack(">H", len(second) + 2) + second + content[end:]
+    assert off_by(whole, picture()) < 12
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_a_half_file_is_said_to_be_cut_off(form: str) -> None:
+    whole = encoded(picture(), form)
+    for kept in (len(whole) // 2, len(whole) // 10):
+        assert "damaged or cut off" in refusal(whole[:kept])
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255, 255), (0, 0, 0, 255), (200, 30, 60, 255), (9, 90, 200, 0)])
+def test_a_picture_of_one_colour_is_refused(colour: tuple[int, int, int, int]) -> None:
+    blank = Image.new("RGBA", (200, 200), colour)
+    for form in ("PNG", "WEBP"):
+        assert "shows nothing" in refusal(encoded(blank, form))
+    if colour[3]:
+        assert "shows nothing" in refusal(encoded(blank.convert("RGB")))
+
+
+def test_a_photo_may_be_dark_or_mostly_one_colour() -> None:
+    dark = picture(300, 300).point(lambda level: level // 18)
+    assert stored(encoded(dark)).max() < 20
+    mostly_white = Image.new("RGB", (3000, 3000), "white")
+    mostly_white.paste(picture(100, 130), (1400, 1400))
+    assert stored(encoded(mostly_white)).min() < 100
+
+
 def test_photos_that_people_have() -> None:
     seen = {path.name: stored(path.read_bytes()) for path in sorted(ODD.iterdir())}
     assert len(seen) == 4
