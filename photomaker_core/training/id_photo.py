@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 
 _MARGIN: Final = 0.1
+UNREADABLE: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for broken pictures: its PNG reader has SyntaxErrors too."""
 
 
 def on_noise(photo: Image.Image, mask: Image.Image, seed: int) -> Image.Image:

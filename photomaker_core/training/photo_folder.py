@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,12 +29,14 @@ from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.vae import encode_pixels
-from photomaker_core.training.id_photo import on_noise
+from photomaker_core.training.id_photo import UNREADABLE, on_noise
 from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
+from photomaker_core.training.unusable_pictures import UnusablePictures
 
 _LOGGER: Final = logging.getLogger(__name__)
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _READERS: Final = 8
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +52,28 @@ class _Picture:
 class FolderPictures:
     """The pictures of a dataset folder, encoded by ``vae`` as they are asked for.
 
-    People with a single picture are left out. Raises :class:`UserError` when nobody remains, and for a picture
-    without caption or a caption without class word. A picture that cannot be read, or whose class word comes after
-    the last token, is left out when it is met, with a warning that names it; :attr:`left_out` counts them.
+    Left out, with a warning that counts and names them, are pictures without caption or class word, and then people
+    with a single picture; raises :class:`UserError` when nobody remains. A picture that cannot be read, or whose class
+    word comes after the last token, is left out when it is met; :attr:`left_out` counts those.
     """
 
     def __init__(self, folder: Path, vae: Any, side_px: int) -> None:
         self._vae, self._side_px = vae, side_px
-        people = [_pictures_of(one) for one in sorted(folder.iterdir()) if one.is_dir()]
+        problems: list[str] = []
+        people = [_pictures_of(one, problems) for one in sorted(folder.iterdir()) if one.is_dir()]
+        if problems:
+            named = " ".join(problems[:_NAMED])
+            _LOGGER.warning("%d pictures are left out for their captions. The first: %s", len(problems), named)
         self._people = [pictures for pictures in people if len(pictures) > 1]
         if not self._people:
-            raise UserError(f"{folder} holds nobody with two pictures; see the format in docs/architecture.md.")
+            reasons = f" {len(problems)} pictures have no usable caption. {problems[0]}" if problems else ""
+            raise UserError(
+                f"{folder} holds nobody with two pictures; see the format in docs/architecture.md.{reasons}"
+            )
         if len(self._people) < len(people):
             _LOGGER.warning("%d people have fewer than two pictures and are left out", len(people) - len(self._people))
-        self._left_out: set[Example] = set()
+        self._unusable = UnusablePictures()
+        self._count = sum(map(len, self._people))
         self._latent_side = side_px // 2 ** (len(vae.config.block_out_channels) - 1)
 
     @property
@@ -73,12 +83,12 @@ class FolderPictures:
     @property
     def left_out(self) -> int:
         """The number of pictures that have proved unusable so far."""
-        return len(self._left_out)
+        return len(self._unusable)
 
     def random_examples(self, count: int, rng: Random) -> list[Example]:
         """Targets for one batch: a resumed run, which knows of no unusable picture yet, comes to the same ones."""
-        if self._left_out and not any(len(self._usable(person)) > 1 for person in range(len(self._people))):
-            raise UserError(f"{self.left_out} pictures cannot be used, and nobody with two others remains.")
+        if self.left_out >= self._count:
+            raise UserError(f"None of the {self._count} pictures can be used: they are broken, or have no ID photo.")
         return [self._random_example(rng) for _ in range(count)]
 
     def prompts(self, examples: list[Example], text: TextEncoders, rng: Random, *, describe_identity: bool) -> Prompts:
@@ -87,7 +97,7 @@ class FolderPictures:
             try:
                 rows.append(tokenise(text, [self._at(example).caption]))
             except PromptError as error:
-                raise self._without(example, str(error)) from error
+                raise self._unusable.no_target(example, self._at(example).path, str(error)) from error
         return Prompts(
             torch.cat([row.first for row in rows]),
             torch.cat([row.second for row in rows]),
@@ -113,9 +123,15 @@ class FolderPictures:
         return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
 
     def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
-        others = [number for number in self._usable(example.identity) if number != example.picture]
-        chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
-        return [Example(example.identity, number) for number in chosen]
+        count = rng.randint(1, most)
+        numbers = [number for number in range(len(self._people[example.identity])) if number != example.picture]
+        # All of them in an order, not a sample of those that are known to be usable: see UnusablePictures.
+        rng.shuffle(numbers)
+        others = [Example(example.identity, number) for number in numbers]
+        usable = [one for one in others if self._unusable.is_id_photo(one)]
+        if not usable:
+            raise self._unusable.no_target(example, self._at(example).path, "the person has no other usable picture.")
+        return usable[:count]
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
         """The person cut out, on random noise (paper, 3.2), so that nothing is learned from the background."""
@@ -127,26 +143,16 @@ class FolderPictures:
         while True:
             person = rng.randrange(len(self._people))
             example = Example(person, rng.randrange(len(self._people[person])))
-            if example not in self._left_out and len(self._usable(person)) > 1:
+            if self._unusable.is_target(example):
                 return example
-
-    def _usable(self, person: int) -> list[int]:
-        return [number for number in range(len(self._people[person])) if Example(person, number) not in self._left_out]
-
-    def _without(self, example: Example, reason: str) -> UnusablePictureError:
-        """Leave a picture out, and the error that says so."""
-        path, is_known = self._at(example).path, example in self._left_out
-        self._left_out.add(example)
-        if not is_known:
-            _LOGGER.warning("%s is left out, the %d. so far: %s", path, len(self._left_out), reason)
-        return UnusablePictureError(f"The picture {path} cannot be used: {reason}")
 
     def _opened(self, example: Example, path: Path, mode: str = "RGB") -> Image.Image:
         try:
             with Image.open(path) as picture:
                 return picture.convert(mode)
-        except (UnidentifiedImageError, OSError) as error:
-            raise self._without(example, f"{path.name} cannot be read: {error}") from error
+        except UNREADABLE as error:
+            name = self._at(example).path
+            raise self._unusable.broken(example, name, f"{path.name} cannot be read: {error}") from error
 
     def _at(self, example: Example) -> _Picture:
         return self._people[example.identity][example.picture]
@@ -170,24 +176,31 @@ class FolderPictures:
         return on_noise(photo, mask, noise_seed)
 
 
-def _pictures_of(folder: Path) -> list[_Picture]:
+def _pictures_of(folder: Path, problems: list[str]) -> list[_Picture]:
+    """The pictures of a person; a sentence for each without usable caption is added to ``problems``."""
     paths = [
         path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in _SUFFIXES and not path.name.endswith(".mask.png")
     ]
-    return [_Picture(path, _caption(path)) for path in paths]
+    pictures = []
+    for path in paths:
+        try:
+            pictures.append(_Picture(path, _caption(path)))
+        except UnusablePictureError as error:
+            problems.append(str(error))
+    return pictures
 
 
 def _caption(picture: Path) -> str:
     path = picture.with_suffix(".txt")
     try:
-        caption = path.read_text().strip()
+        caption = path.read_text("utf-8").strip()
         place_trigger(caption)
     except OSError as error:
-        raise UserError(f"The picture {picture} has no caption {path.name} beside it.") from error
-    except PromptError as error:
-        raise UserError(f"The caption {path} cannot be used: {error}") from error
+        raise UnusablePictureError(f"The picture {picture} has no caption {path.name} beside it.") from error
+    except (PromptError, UnicodeDecodeError) as error:
+        raise UnusablePictureError(f"The caption {path} cannot be used: {error}") from error
     return caption
 
 

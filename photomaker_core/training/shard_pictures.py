@@ -30,12 +30,14 @@ from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.vae import encode_pixels
-from photomaker_core.training.id_photo import on_noise
+from photomaker_core.training.id_photo import UNREADABLE, on_noise
 from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
+from photomaker_core.training.unusable_pictures import UnusablePictures
 from photomaker_core.worker_processes import worker_pool
 
 _BUFFER: Final = 512
 _AHEAD: Final = 64
+_MOST_PASSED_OVER: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ class ShardPictures:
 
     An :class:`Example` is valid from the batch in which it was drawn until the next. ``workers`` processes decode
     targets ahead; 0 decodes them here. With ``latent_cache`` latents are computed once and kept in that folder.
+
+    A picture that proves unusable is left out, with a warning that names it. A batch that is drawn anew for it takes
+    nothing more of the stream, so that a resumed run is at the same place.
     """
 
     def __init__(
@@ -147,6 +152,7 @@ class ShardPictures:
         self._stream = iter(ShardStream(folder, position, buffer))
         self._ahead: deque[_Target] = deque()
         self._batch: list[_Target] = []
+        self._unusable, self._is_drawn_anew = UnusablePictures(), False
         self._pool = worker_pool(workers) if workers > 0 else None
         self._latent_side = side_px // 2 ** (len(vae.config.block_out_channels) - 1)
         self._cache = latent_cache
@@ -159,21 +165,25 @@ class ShardPictures:
 
     def random_examples(self, count: int, rng: Random) -> list[Example]:
         """The stream's next ``count`` targets; ``rng`` is not asked, the stream has its own order."""
-        while len(self._ahead) < count + (_AHEAD if self._pool is not None else 0):
-            person, index = next(self._stream)
-            target = _Target(person, index)
-            if self._pool is not None:
-                sample = person[index]
-                target.decoded = self._pool.submit(decode_target, sample.picture, sample.mask, self._side_px)
-            self._ahead.append(target)
+        if self._is_drawn_anew:
+            self._is_drawn_anew = False
+            return self._usable_targets()
+        self._look_ahead(count + (_AHEAD if self._pool is not None else 0))
         self._batch = [self._ahead.popleft() for _ in range(count)]
-        return [Example(number, target.index) for number, target in enumerate(self._batch)]
+        return self._usable_targets()
 
     def prompts(self, examples: list[Example], text: TextEncoders, rng: Random, *, describe_identity: bool) -> Prompts:
-        try:
-            return tokenise(text, [self._sample(example).caption for example in examples])
-        except PromptError as error:
-            raise UnusablePictureError(str(error)) from error
+        rows = []
+        for example in examples:
+            try:
+                rows.append(tokenise(text, [self._sample(example).caption]))
+            except PromptError as error:
+                raise self._no_target(example, str(error)) from error
+        return Prompts(
+            torch.cat([row.first for row in rows]),
+            torch.cat([row.second for row in rows]),
+            torch.cat([row.class_tokens for row in rows]),
+        )
 
     def latents(self, examples: list[Example]) -> Tensor:
         if self._cache is None:
@@ -203,30 +213,78 @@ class ShardPictures:
         return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
 
     def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
-        others = [index for index in range(len(self._batch[example.identity].person)) if index != example.picture]
-        chosen = rng.sample(others, min(rng.randint(1, most), len(others)))
-        return [Example(example.identity, index) for index in chosen]
+        count = rng.randint(1, most)
+        numbers = [index for index in range(len(self._batch[example.identity].person)) if index != example.picture]
+        # All of them in an order, not a sample of those that are known to be usable: see UnusablePictures.
+        rng.shuffle(numbers)
+        others = [Example(example.identity, number) for number in numbers]
+        usable = [one for one in others if self._unusable.is_id_photo(self._sample(one).key)]
+        if not usable:
+            raise self._no_target(example, "the person has no other usable picture.")
+        return usable[:count]
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
         """The person cut out, on random noise (paper, 3.2), so that nothing is learned from the background."""
         seeds = [rng.getrandbits(32) for _ in examples]
         samples = [self._sample(example) for example in examples]
         work = [(one.picture, one.mask, seed) for one, seed in zip(samples, seeds, strict=True)]
-        if self._pool is None:
-            photos = [cut_out(*one) for one in work]
-        else:
-            photos = list(self._pool.map(cut_out, *zip(*work, strict=True)))
+        futures = None if self._pool is None else [self._pool.submit(cut_out, *one) for one in work]
+        photos = []
+        for number, example in enumerate(examples):
+            try:
+                photos.append(cut_out(*work[number]) if futures is None else futures[number].result())
+            except UNREADABLE as error:
+                raise self._broken(example, error) from error
         return clip_pixels(photos, side_px)
+
+    def _look_ahead(self, count: int) -> None:
+        while len(self._ahead) < count:
+            person, index = next(self._stream)
+            target = _Target(person, index)
+            if self._pool is not None:
+                sample = person[index]
+                target.decoded = self._pool.submit(decode_target, sample.picture, sample.mask, self._side_px)
+            self._ahead.append(target)
+
+    def _usable_targets(self) -> list[Example]:
+        """The batch's targets; in the place of an unusable one stands its person's next, or one of the next person."""
+        for number in range(len(self._batch)):
+            place = 0
+            while self._usable_index(self._batch[number]) is None:
+                if place == _MOST_PASSED_OVER:
+                    raise UserError(f"None of {place} pictures on end can be used; see the warnings that name them.")
+                self._look_ahead(place + 1)
+                self._batch[number] = self._ahead[place]
+                place += 1
+        indices = [self._usable_index(target) for target in self._batch]
+        return [Example(number, index) for number, index in enumerate(indices) if index is not None]
+
+    def _usable_index(self, target: _Target) -> int | None:
+        count = len(target.person)
+        order = [(target.index + step) % count for step in range(count)]
+        return next((index for index in order if self._unusable.is_target(target.person[index].key)), None)
+
+    def _broken(self, example: Example, error: Exception) -> UnusablePictureError:
+        self._is_drawn_anew = True
+        key = self._sample(example).key
+        return self._unusable.broken(key, key, f"it cannot be read: {error}")
+
+    def _no_target(self, example: Example, reason: str) -> UnusablePictureError:
+        self._is_drawn_anew = True
+        key = self._sample(example).key
+        return self._unusable.no_target(key, key, reason)
 
     def _sample(self, example: Example) -> Sample:
         return self._batch[example.identity].person[example.picture]
 
     def _decoded(self, example: Example) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        target = self._batch[example.identity]
-        if target.index == example.picture and target.decoded is not None:
-            return target.decoded.result()
-        sample = self._sample(example)
-        return decode_target(sample.picture, sample.mask, self._side_px)
+        target, sample = self._batch[example.identity], self._sample(example)
+        try:
+            if target.index == example.picture and target.decoded is not None:
+                return target.decoded.result()
+            return decode_target(sample.picture, sample.mask, self._side_px)
+        except UNREADABLE as error:
+            raise self._broken(example, error) from error
 
     @torch.no_grad()
     def _encoded(self, examples: list[Example]) -> Tensor:

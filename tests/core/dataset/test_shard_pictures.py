@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,3 +150,33 @@ def test_validation_takes_nothing_from_the_stream_of_training(shards: Path, tmp_
 def test_a_missing_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", str(configuration(tmp_path / "none", tmp_path, 1)), "--work", str(tmp_path)]) == 2
     assert "data.shards" in capsys.readouterr().err
+
+
+def test_bad_pictures_in_shards_are_named_and_shift_no_resumed_run(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    seen = 0
+    for path in sorted(shards.glob("*.tar")):
+        with tarfile.open(path) as old, tarfile.open(bad / path.name, "w") as new:
+            for member in old:
+                content = old.extractfile(member).read()  # type: ignore[union-attr]
+                if member.name.endswith(".jpg"):
+                    seen += 1
+                    # All three of the first person are broken, and one of each of the others.
+                    content = content[:100] if seen <= PICTURES or seen % PICTURES == 0 else content
+                if member.name.endswith(".txt") and seen % PICTURES == 1:
+                    content = b"at the beach " * 40 + b"a man"
+                member.size = len(content)
+                new.addfile(member, io.BytesIO(content))
+    for name, runs in (("stopped", (2, 4)), ("straight", (4,))):
+        work = tmp_path / name
+        work.mkdir()
+        for steps in runs:
+            assert cli.main(["train", str(configuration(bad, work, steps)), "--work", str(work)]) == 0
+    first, second = (
+        load_file(tmp_path / name / "run" / "export" / "photomaker-v1.safetensors") for name in ("stopped", "straight")
+    )
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert any("it cannot be read" in record.getMessage() for record in caplog.records)
