@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from random import Random
 
@@ -13,10 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from photomaker_core.images.pixels import signed_pixels
-from photomaker_core.models.vae import encode_pixels
+from photomaker_core.models.vae import encode_pixels, fingerprint
 from photomaker_core.nano.portrait_set import PortraitSet
 from photomaker_core.training.diffusion import uploaded
 from photomaker_core.training.drawn_pictures import DrawnPictures
+from photomaker_core.training.durable_files import replacing_file
 from photomaker_core.training.pictures import Example
 
 _BATCH = 128
@@ -50,13 +50,14 @@ class PortraitLatents(DrawnPictures):
     ) -> PortraitLatents:
         """Read the latents from the folder ``work``, encoding them on ``vae``'s device when they are not there."""
         count, each = portraits.pictures.shape[:2]
-        path = work / f"latents-{count}x{each}-{_fingerprint(vae)}.npy"
+        path = work / f"latents-{portraits.first_identity}-{count}x{each}-{fingerprint(vae)}.npy"
         if path.exists():
             stacked = torch.from_numpy(np.load(path)).to(vae.device)
         else:
             starts = tqdm(range(0, count * each, _BATCH), "latents")
             stacked = torch.cat([_encode(vae, portraits, start) for start in starts])
-            np.save(path, stacked.cpu().numpy())
+            with replacing_file(path) as place:
+                np.save(place, stacked.cpu().numpy())
         return cls(portraits, stacked.unflatten(0, (count, each)), dyed_hair, face_weight)
 
     def latents(self, examples: list[Example]) -> Tensor:
@@ -80,11 +81,3 @@ def _encode(vae: AutoencoderKL, portraits: PortraitSet, start: int) -> Tensor:
     pictures = portraits.pictures.reshape(-1, *portraits.pictures.shape[2:])[start : start + _BATCH]
     latents: Tensor = encode_pixels(vae, signed_pixels(pictures).to(vae.device)).to(torch.float16)
     return latents
-
-
-def _fingerprint(vae: AutoencoderKL) -> str:
-    """The same for an autoencoder and its copy in half precision, which bases are exported in."""
-    digest = hashlib.sha256()
-    for value in vae.state_dict().values():
-        digest.update(value.half().cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]

@@ -7,6 +7,7 @@ processes alone, so that a resumed run goes on at the same sample.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections import deque
@@ -29,7 +30,7 @@ from photomaker_core.errors import PromptError, UserError
 from photomaker_core.images.pixels import signed_pixels
 from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.models.text_encoders import TextEncoders
-from photomaker_core.models.vae import encode_pixels
+from photomaker_core.models.vae import encode_pixels, fingerprint
 from photomaker_core.training.id_photo import UNREADABLE, on_noise
 from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
 from photomaker_core.training.unusable_pictures import UnusablePictures
@@ -131,7 +132,8 @@ class ShardPictures:
     """Training pictures from shards, encoded by ``vae`` as they are asked for.
 
     An :class:`Example` is valid from the batch in which it was drawn until the next. ``workers`` processes decode
-    targets ahead; 0 decodes them here. With ``latent_cache`` latents are computed once and kept in that folder.
+    targets ahead; 0 decodes them here. With ``latent_cache`` latents are computed once and kept in that
+    folder, for this autoencoder, this size and this very picture.
 
     A picture that proves unusable is left out, with a warning that names it. A batch that is drawn anew for it takes
     nothing more of the stream, so that a resumed run is at the same place.
@@ -158,6 +160,7 @@ class ShardPictures:
         self._cache = latent_cache
         if latent_cache is not None:
             latent_cache.mkdir(parents=True, exist_ok=True)
+            self._vae_fingerprint = fingerprint(vae)
 
     @property
     def side_px(self) -> int:
@@ -295,7 +298,9 @@ class ShardPictures:
 
     def _cached(self, example: Example) -> Path:
         assert self._cache is not None
-        return self._cache / f"{self._sample(example).key}-{self._side_px}.npy"
+        sample = self._sample(example)
+        origin = hashlib.sha256(f"{self._vae_fingerprint} {self._side_px} ".encode() + sample.picture)
+        return self._cache / f"{sample.key}-{origin.hexdigest()[:16]}.npy"
 
     def _keep(self, path: Path, latent: Tensor) -> None:
         partial = path.with_suffix(f".{os.getpid()}.partial")

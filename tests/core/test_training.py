@@ -27,7 +27,7 @@ from photomaker_core.loading.photomaker import PhotoMaker, load_photomaker
 from photomaker_core.nano.attributes import ATTRIBUTES
 from photomaker_core.nano.captions import caption
 from photomaker_core.nano.judge import load_judge
-from photomaker_core.nano.portrait_set import identity_number, scene_number
+from photomaker_core.nano.portrait_set import identity_number, portrait_set, scene_number
 from photomaker_core.nano.portraits import SIZE_PX, draw
 from photomaker_core.training import configuration as configuration_module
 from photomaker_core.training import loop_settings
@@ -37,6 +37,7 @@ from photomaker_core.training.lora import LORA_FILE
 from photomaker_core.training.photo_folder import FolderPictures
 from photomaker_core.training.photomaker_stage import ADAPTER_FILE
 from photomaker_core.training.pictures import Example, tokenise
+from photomaker_core.training.portrait_latents import PortraitLatents
 from tests.support.tiny_model import NEWTON, TINY_ADAPTER, TINY_BASE
 
 SDXL_CONFIG = Path(__file__).parents[2] / "configs" / "sdxl-v1.yaml"
@@ -390,6 +391,14 @@ def test_nano_is_trained_from_its_configurations(nano_runs: Path) -> None:
     judge = load_judge(nano_runs / "judge" / "export" / "judge.safetensors")
     assert judge.attributes(judge.features(torch.rand(1, 3, SIZE_PX, SIZE_PX)).pooled)[0].keys() == ATTRIBUTES.keys()
     assert len(list(nano_runs.glob("latents-*.npy"))) == 1, "the exported base's autoencoder is the same"
+
+
+def test_kept_latents_are_those_of_their_people(tmp_path: Path, tiny_model: PhotoMaker) -> None:
+    vae = tiny_model.base.vae
+    latents = [PortraitLatents.encoded(portrait_set(tmp_path, 2, 2, first), vae, tmp_path) for first in (0, 10**6, 0)]
+    known, held_out, again = (one.latents([Example(0, 0), Example(1, 1)]) for one in latents)
+    assert torch.equal(known, again)
+    assert not torch.equal(known, held_out)
 
 
 def test_the_autoencoders_latents_have_the_spread_of_noise(nano_runs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import tarfile
@@ -119,6 +120,18 @@ def configuration(shards: Path, tmp_path: Path, steps: int, **loop: int) -> Path
     path = tmp_path / f"{steps}.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def test_kept_latents_are_those_of_their_autoencoder(shards: Path, tmp_path: Path, tiny_model: PhotoMaker) -> None:
+    other = copy.deepcopy(tiny_model.base.vae)
+    torch.nn.init.normal_(other.quant_conv.bias)
+    for vae in (tiny_model.base.vae, other, tiny_model.base.vae):
+        kept = ShardPictures(shards, vae, 64, Position(), latent_cache=tmp_path / "latents")
+        fresh = ShardPictures(shards, vae, 64, Position())
+        examples = kept.random_examples(2, Random(0))
+        assert examples == fresh.random_examples(2, Random(0))
+        torch.testing.assert_close(kept.latents(examples), fresh.latents(examples), atol=4e-3, rtol=0)
+    assert len(list((tmp_path / "latents").glob("*.npy"))) == 4
 
 
 def test_a_training_from_shards_that_was_stopped_ends_like_one_that_was_not(shards: Path, tmp_path: Path) -> None:
