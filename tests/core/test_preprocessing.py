@@ -53,9 +53,11 @@ def test_sixteen_bit_keeps_its_levels() -> None:
 
 
 def test_transparency_is_laid_on_white() -> None:
-    see_through = picture().convert("RGBA")
-    see_through.putalpha(0)
-    assert np.asarray(load_photo(normalise_photo(encoded(see_through, "PNG")))).min() > 250
+    cut_out = picture().convert("RGBA")
+    cut_out.paste((90, 20, 60, 0), (48, 0, 96, 128))
+    shown = np.asarray(load_photo(normalise_photo(encoded(cut_out, "PNG"))))
+    assert shown[:, 60:].min() > 250
+    assert shown[:, :36].min() < 100
 
 
 @pytest.mark.parametrize(
