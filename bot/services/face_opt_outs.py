@@ -88,6 +88,10 @@ class FaceOptOutService:
         await asyncio.wait([self._spawn(self._compare_stored())], timeout=patience_s)
         return await self.store.find(user_id)
 
+    def compare_new(self) -> None:
+        """Compare what has just been stored: a face may have been registered after the photos were checked."""
+        self._spawn(self._compare_stored())
+
     async def check(self, owner_id: int, photos: Sequence[bytes]) -> list[int]:
         """Refuse prepared photos of which one shows a face that another member has registered.
 

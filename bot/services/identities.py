@@ -71,6 +71,7 @@ class IdentityService:
         await self.store.check_addition(owner_id, name, photos)
         strangers = await self._faces.check(owner_id, photos)
         info = await self.store.add(owner_id, name, await self._encoded(photos), declaration, wording_of(declaration))
+        self._faces.compare_new()
         return AddedPhotos(info, photos, reports, strangers)
 
     async def add_photos(
@@ -82,6 +83,7 @@ class IdentityService:
         strangers = await self._faces.check(owner_id, photos)
         encoded = await self._encoded(photos)
         info = await self._photos.add(owner_id, which, encoded, declaration, wording_of(declaration))
+        self._faces.compare_new()
         return AddedPhotos(info, photos, reports, strangers)
 
     async def _normalised(self, uploads: Sequence[Upload]) -> tuple[list[bytes], list[PhotoReport]]:

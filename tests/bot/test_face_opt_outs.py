@@ -12,6 +12,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,8 +20,9 @@ from PIL import Image
 from bot.cli import main
 from bot.services import face_opt_outs
 from bot.services.face_opt_outs import MOST_A_DAY
+from storage import IdentityInfo
 from tests.support import uploads
-from tests.support.server import FICTION, Server, Upload, click, rows, upload
+from tests.support.server import FICTION, Server, Upload, click, rows, until, upload
 from tests.support.tiny_model import NEWTON
 
 pytest.importorskip("dlib")
@@ -102,6 +104,27 @@ async def test_people_who_are_there_already_are_locked_until_it_is_taken_back(se
     assert "Your face is erased; people whom it locked are free again." in back.content
     assert (await server.command(server.bob, "imagine", prompt="a man img", identity="isaac")).attachments
     assert "Added" in (await server.add(server.bob, "isaac2", newton(0))).content
+
+
+async def test_a_face_that_is_registered_while_photos_are_being_stored_locks_them(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = server.bot.identities.store
+    add, going = store.add, asyncio.Event()
+
+    async def waiting(*arguments: Any) -> IdentityInfo:
+        await going.wait()
+        return await add(*arguments)
+
+    monkeypatch.setattr(store, "add", waiting)
+    adding = asyncio.create_task(server.add(server.bob, "isaac", newton(3)))
+    await asyncio.sleep(0.5)
+    await server.bot.faces.register(server.ada.id, [newton(0), newton(2)])
+    await server.bot.faces.compared(server.ada.id, 30)
+    going.set()
+    assert "Added" in (await adding).content
+    await until(lambda: not server.bot.faces._comparing.locked())
+    assert LOCKED in (await server.command(server.bob, "imagine", prompt="a man img", identity="isaac")).content
 
 
 @pytest.mark.parametrize("way", ["off", "delete", "register", "remove"])
