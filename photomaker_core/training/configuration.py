@@ -50,15 +50,14 @@ from photomaker_core.training.pictures import TrainingPictures, tokenise
 from photomaker_core.training.portrait_latents import PortraitLatents
 from photomaker_core.training.sample_pictures import SampleSheet
 from photomaker_core.training.shard_pictures import Position, ShardPictures
-from photomaker_core.training.stage import Stage
+from photomaker_core.training.stage import Stage, ValidatedStage
 from photomaker_core.training.text_to_image_stage import TextToImageStage
 from photomaker_core.training.trainer import train
 from photomaker_core.training.vae_stage import VaeStage
 from photomaker_core.training.vision_stage import VisionStage
 
 _HUB: Final = "hub:"
-_VALIDATED: Final = (ConsistencyStage, PhotoMakerStage, TextToImageStage)
-_VALIDATED_STAGES: Final = frozenset({"consistency", "photomaker", "text_to_image"})
+_VALIDATED: Final = frozenset({"consistency", "photomaker", "text_to_image"})
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -136,14 +135,14 @@ def run(config: TrainConfig, work: Path) -> None:
     config.loop.check_packages()
     _check_validation(config)
     stage = build(config, work)
-    held_out = stage.held_out_loss if isinstance(stage, _VALIDATED) and config.validation else None
+    held_out = stage.held_out_loss if config.validation and isinstance(stage, ValidatedStage) else None
     train(stage, config.loop, work / config.output, held_out)
 
 
 def _check_validation(config: TrainConfig) -> None:
-    if config.validation and config.stage not in _VALIDATED_STAGES:
+    if config.validation and config.stage not in _VALIDATED:
         raise UserError(
-            f"Stage {config.stage!r} has no validation; it is for {', '.join(sorted(_VALIDATED_STAGES))}. "
+            f"Stage {config.stage!r} has no validation; it is for {', '.join(sorted(_VALIDATED))}. "
             "Take the key validation out."
         )
     if config.validation and config.validation == config.data:

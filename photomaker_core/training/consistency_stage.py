@@ -97,12 +97,9 @@ class ConsistencyStage:
         huber = (difference.square() + _HUBER**2).sqrt() - _HUBER
         return (huber * weights).sum() / (weights.sum() * huber.shape[1])
 
-    @torch.no_grad()
     def sample(self, path: Path) -> None:
         """Draw the captions of the sample sheet in four steps."""
-        weights = self._pipeline.unet.conv_in.weight
-        with torch.autocast(weights.device.type, weights.dtype, enabled=weights.dtype != torch.float32):
-            self._samples.drawn(self._text, self._pipeline.vae, True, self._drawn).save(path)
+        self._samples.drawn(self._pipeline, True, self._drawn).save(path)
 
     def export(self, folder: Path) -> None:
         save_lora(self._pipeline.unet, _LORA_NAME, folder)

@@ -30,7 +30,7 @@ from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.vae import encode_pixels
 from photomaker_core.training.id_photo import UNREADABLE, on_noise
-from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
+from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, joined, tokenise
 from photomaker_core.training.unusable_pictures import UnusablePictures
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -98,11 +98,7 @@ class FolderPictures:
                 rows.append(tokenise(text, [self._at(example).caption]))
             except PromptError as error:
                 raise self._unusable.no_target(example, self._at(example).path, str(error)) from error
-        return Prompts(
-            torch.cat([row.first for row in rows]),
-            torch.cat([row.second for row in rows]),
-            torch.cat([row.class_tokens for row in rows]),
-        )
+        return joined(rows)
 
     @torch.no_grad()
     def latents(self, examples: list[Example]) -> Tensor:
@@ -123,15 +119,10 @@ class FolderPictures:
         return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
 
     def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
-        count = rng.randint(1, most)
-        numbers = [number for number in range(len(self._people[example.identity])) if number != example.picture]
-        # All of them in an order, not a sample of those that are known to be usable: see UnusablePictures.
-        rng.shuffle(numbers)
-        others = [Example(example.identity, number) for number in numbers]
-        usable = [one for one in others if self._unusable.is_id_photo(one)]
-        if not usable:
+        chosen = self._unusable.id_photos(example, len(self._people[example.identity]), lambda one: one, rng, most)
+        if not chosen:
             raise self._unusable.no_target(example, self._at(example).path, "the person has no other usable picture.")
-        return usable[:count]
+        return chosen
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
         """The person cut out, on random noise (paper, 3.2), so that nothing is learned from the background."""

@@ -114,12 +114,9 @@ class PhotoMakerStage:
         likeness_loss, likeness = self._likeness(shown, examples, meant)
         return shown.loss(mask) + likeness_loss, {"likeness": likeness}
 
-    @torch.no_grad()
     def sample(self, path: Path) -> None:
         """Draw the people of the sample sheet, each from their own ID photos."""
-        weights = self._pipeline.unet.conv_in.weight
-        with torch.autocast(weights.device.type, weights.dtype, enabled=weights.dtype != torch.float32):
-            self._samples.drawn(self._text, self._pipeline.vae, False, self._drawn).save(path)
+        self._samples.drawn(self._pipeline, False, self._drawn).save(path)
 
     def export(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

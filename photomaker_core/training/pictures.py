@@ -68,6 +68,15 @@ class Prompts:
         return Prompts(first, second, moved)
 
 
+def joined(rows: Sequence[Prompts]) -> Prompts:
+    """One batch of several, one after another."""
+    return Prompts(
+        torch.cat([row.first for row in rows]),
+        torch.cat([row.second for row in rows]),
+        torch.cat([row.class_tokens for row in rows]),
+    )
+
+
 def tokenise(text: TextEncoders, captions: Sequence[str]) -> Prompts:
     """Captions as ids, with the trigger word placed where it is missing.
 

@@ -36,15 +36,18 @@ class SampleSheet:
     people: int = 4
     prompts: tuple[str, ...] = ()
 
+    @torch.no_grad()
     def drawn(
         self,
-        text: TextEncoders,
-        vae: Any,
+        pipeline: StableDiffusionXLPipeline,
         describe_identity: bool,
         draw: Callable[[TrainingPictures, Example, Prompts], Tensor],
     ) -> Image.Image:
-        """The sheet, for which ``draw`` makes latents [1, C, h, w] of one person and prompt."""
-        return from_usable_pictures(lambda: self._drawn(text, vae, describe_identity, draw))
+        """The sheet, in the UNet's precision; ``draw`` makes latents [1, C, h, w] of one person and prompt."""
+        weights = pipeline.unet.conv_in.weight
+        text = TextEncoders.of(pipeline)
+        with torch.autocast(weights.device.type, weights.dtype, enabled=weights.dtype != torch.float32):
+            return from_usable_pictures(lambda: self._drawn(text, pipeline.vae, describe_identity, draw))
 
     def _drawn(
         self,

@@ -32,7 +32,7 @@ from photomaker_core.images.preprocessing import clip_pixels
 from photomaker_core.models.text_encoders import TextEncoders
 from photomaker_core.models.vae import encode_pixels, fingerprint
 from photomaker_core.training.id_photo import UNREADABLE, on_noise
-from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, tokenise
+from photomaker_core.training.pictures import Example, Prompts, UnusablePictureError, joined, tokenise
 from photomaker_core.training.unusable_pictures import UnusablePictures
 from photomaker_core.worker_processes import worker_pool
 
@@ -182,11 +182,7 @@ class ShardPictures:
                 rows.append(tokenise(text, [self._sample(example).caption]))
             except PromptError as error:
                 raise self._no_target(example, str(error)) from error
-        return Prompts(
-            torch.cat([row.first for row in rows]),
-            torch.cat([row.second for row in rows]),
-            torch.cat([row.class_tokens for row in rows]),
-        )
+        return joined(rows)
 
     def latents(self, examples: list[Example]) -> Tensor:
         if self._cache is None:
@@ -216,15 +212,11 @@ class ShardPictures:
         return torch.ones(len(examples), 1, self._latent_side, self._latent_side)
 
     def id_photos(self, example: Example, person: int, rng: Random, most: int) -> list[Example]:
-        count = rng.randint(1, most)
-        numbers = [index for index in range(len(self._batch[example.identity].person)) if index != example.picture]
-        # All of them in an order, not a sample of those that are known to be usable: see UnusablePictures.
-        rng.shuffle(numbers)
-        others = [Example(example.identity, number) for number in numbers]
-        usable = [one for one in others if self._unusable.is_id_photo(self._sample(one).key)]
-        if not usable:
+        pictures = len(self._batch[example.identity].person)
+        chosen = self._unusable.id_photos(example, pictures, lambda one: self._sample(one).key, rng, most)
+        if not chosen:
             raise self._no_target(example, "the person has no other usable picture.")
-        return usable[:count]
+        return chosen
 
     def id_pixels(self, examples: list[Example], side_px: int, rng: Random) -> Tensor:
         """The person cut out, on random noise (paper, 3.2), so that nothing is learned from the background."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,3 +29,11 @@ class Stage(Protocol):
 
     def export(self, folder: Path) -> None:
         """Write the trained model. Called with the EMA weights in place."""
+
+
+@runtime_checkable
+class ValidatedStage(Stage, Protocol):
+    """A stage whose loss can be taken on pictures that it is never trained on."""
+
+    def held_out_loss(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        """A :data:`HeldOutLoss`."""

@@ -7,10 +7,12 @@ all were usable, and those that are not are passed over in an order that does no
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from itertools import islice
+from random import Random
 from typing import Final
 
-from photomaker_core.training.pictures import UnusablePictureError
+from photomaker_core.training.pictures import Example, UnusablePictureError
 
 _LOGGER: Final = logging.getLogger(__name__)
 _NAMED: Final = 20
@@ -30,8 +32,19 @@ class UnusablePictures:
     def is_target(self, key: Hashable) -> bool:
         return key not in self._broken and key not in self._no_targets
 
-    def is_id_photo(self, key: Hashable) -> bool:
-        return key not in self._broken
+    def id_photos(
+        self, target: Example, pictures: int, key_of: Callable[[Example], Hashable], rng: Random, most: int
+    ) -> list[Example]:
+        """Up to ``most`` others of a target's person, who has so many ``pictures``, that are not broken.
+
+        All of them are put in an order, and the first usable ones taken: a sample of the known usable ones would depend
+        on what is known.
+        """
+        count = rng.randint(1, most)
+        numbers = [number for number in range(pictures) if number != target.picture]
+        rng.shuffle(numbers)
+        others = (Example(target.identity, number) for number in numbers)
+        return list(islice((one for one in others if key_of(one) not in self._broken), count))
 
     def broken(self, key: Hashable, name: object, reason: str) -> UnusablePictureError:
         """Leave a picture out whose files cannot be read; the error that says so."""

@@ -134,15 +134,20 @@ def test_kept_latents_are_those_of_their_autoencoder(shards: Path, tmp_path: Pat
     assert len(list((tmp_path / "latents").glob("*.npy"))) == 4
 
 
-def test_a_training_from_shards_that_was_stopped_ends_like_one_that_was_not(shards: Path, tmp_path: Path) -> None:
+def stopped_and_straight(shards: Path, folder: Path) -> list[dict[str, torch.Tensor]]:
+    """What two runs of four steps export, of which the first was stopped after two."""
+    exported = []
     for name, runs in (("stopped", (2, 4)), ("straight", (4,))):
-        work = tmp_path / name
+        work = folder / name
         work.mkdir()
         for steps in runs:
             assert cli.main(["train", str(configuration(shards, work, steps)), "--work", str(work)]) == 0
-    first, second = (
-        load_file(tmp_path / name / "run" / "export" / "photomaker-v1.safetensors") for name in ("stopped", "straight")
-    )
+        exported.append(load_file(work / "run" / "export" / "photomaker-v1.safetensors"))
+    return exported
+
+
+def test_a_training_from_shards_that_was_stopped_ends_like_one_that_was_not(shards: Path, tmp_path: Path) -> None:
+    first, second = stopped_and_straight(shards, tmp_path)
     for name, value in first.items():
         torch.testing.assert_close(value, second[name], msg=name)
 
@@ -183,13 +188,6 @@ def test_bad_pictures_in_shards_are_named_and_shift_no_resumed_run(
                     content = b"at the beach " * 40 + b"a man"
                 member.size = len(content)
                 new.addfile(member, io.BytesIO(content))
-    for name, runs in (("stopped", (2, 4)), ("straight", (4,))):
-        work = tmp_path / name
-        work.mkdir()
-        for steps in runs:
-            assert cli.main(["train", str(configuration(bad, work, steps)), "--work", str(work)]) == 0
-    first, second = (
-        load_file(tmp_path / name / "run" / "export" / "photomaker-v1.safetensors") for name in ("stopped", "straight")
-    )
+    first, second = stopped_and_straight(bad, tmp_path)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert any("it cannot be read" in record.getMessage() for record in caplog.records)
